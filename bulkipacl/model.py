@@ -1,0 +1,261 @@
+"""The nouns of bulkipacl as values; no I/O, no clock, no randomness.
+
+Rows and what they ask:      Operation, Row, Problem
+What the API holds:          Entry, Snapshot
+What a row means:            Decision (Send, Settled, Wait)
+What went over the wire:     Request, Attempt, Reach, ApiError
+How a row ended:             Outcome, Evidence, RowResult, GOOD_OUTCOMES
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+
+LIST_CAPACITY = 100
+"""Entries a list can hold (vendor documentation; an older error text says 25)."""
+
+
+class Operation(IntEnum):
+    """What a row asks. The numbers are what the store keeps."""
+
+    CREATE = 1
+    UPDATE = 2
+    DELETE = 3
+    UPSERT = 4
+
+    @property
+    def word(self) -> str:
+        """The word used in input and report."""
+        return self.name.lower()
+
+
+class Outcome(StrEnum):
+    """The final state of a row. Exactly one per row."""
+
+    CREATED = "created"
+    UPDATED = "updated"
+    DELETED = "deleted"
+    UNCHANGED = "unchanged"
+    ALREADY_GONE = "already_gone"
+    INVALID = "invalid"
+    REFUSED = "refused"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+    NOT_ATTEMPTED = "not_attempted"
+
+
+GOOD_OUTCOMES = frozenset(
+    {
+        Outcome.CREATED,
+        Outcome.UPDATED,
+        Outcome.DELETED,
+        Outcome.UNCHANGED,
+        Outcome.ALREADY_GONE,
+    }
+)
+"""The outcomes with which a row ended well."""
+
+
+class Evidence(StrEnum):
+    """How it is known that this run did it."""
+
+    RESPONSE = "response"
+    READ_BACK = "read_back"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong with one place of the input.
+
+    Attributes:
+        field: the field of DESIGN's table, or "" for the whole record.
+        value: what stood there, shortened for people.
+        reason: a stable word, such as `bad_sid`.
+        why: one sentence.
+        suggestion: what to write instead, or "".
+        is_warning: a warning never stops a run.
+    """
+
+    field: str
+    value: str
+    reason: str
+    why: str
+    suggestion: str = ""
+    is_warning: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One checked input row, ready to be decided.
+
+    `address` and `match_address` are integers (IPv4, host order), as `prefix` None means that
+    the input gave none: a create then means /32, and a row that names an entry by address means
+    the /32 entry.
+    """
+
+    number: int
+    operation: Operation
+    sid: str | None = None
+    address: int | None = None
+    prefix: int | None = None
+    name: str | None = None
+    match_address: int | None = None
+    match_prefix: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One IpAddress as the API holds it."""
+
+    sid: str
+    address: int
+    prefix: int
+    name: str
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """The address and prefix: what makes two entries the same to a row."""
+        return (self.address, self.prefix)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All entries of a list at one complete reading."""
+
+    entries: tuple[Entry, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request to the API, without host and credential.
+
+    Attributes:
+        account_sid: the account whose path, limits and credential it uses.
+        method: GET, POST or DELETE.
+        path: from the host on, such as `/2010-04-01/Accounts/AC.../SIP/....json?PageSize=1000`.
+        body: the form-encoded body, or b"".
+    """
+
+    account_sid: str
+    method: str
+    path: str
+    body: bytes = b""
+
+
+class Reach(StrEnum):
+    """How far a request came."""
+
+    NOT_SENT = "not_sent"
+    """Not a byte of it can have been processed."""
+    MAYBE_SENT = "maybe_sent"
+    """It may have taken effect, or may yet: nothing readable came back."""
+    ANSWERED = "answered"
+    """A whole HTTP answer came back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One HTTP exchange, as the transport saw it.
+
+    Attributes:
+        status: the HTTP status, or 0 where there was no answer.
+        body: the body as received, b"" where there was none.
+        error: what the transport says, without secrets; "" where it was answered.
+        retry_after_s: the server's hint, unclamped, or None.
+        concurrent: the account's requests in flight by `Twilio-Concurrent-Requests`, or None.
+        duration_s: from the first byte sent to the last one read.
+        finished_at: wall clock, Unix seconds.
+    """
+
+    reach: Reach
+    status: int = 0
+    body: bytes = b""
+    error: str = ""
+    retry_after_s: float | None = None
+    concurrent: int | None = None
+    request_id: str = ""
+    duration_s: float = 0.0
+    finished_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ApiError:
+    """An error as the API sent it; `code` 0 where it gave none."""
+
+    status: int
+    code: int = 0
+    message: str = ""
+    more_info: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RowResult:
+    """How one row ended, as the store keeps it and the report shows it.
+
+    `duration_ms` is the time of all its attempts together; `finished_at` is Unix seconds.
+    `sid`, `address`, `prefix` and `name` are those of the entry that it ended with, where known.
+    """
+
+    number: int
+    outcome: Outcome
+    evidence: Evidence | None = None
+    reason: str = ""
+    status: int = 0
+    code: int = 0
+    message: str = ""
+    more_info: str = ""
+    attempts: int = 0
+    request_id: str = ""
+    finished_at: float = 0.0
+    duration_ms: float = 0.0
+    suggestion: str = ""
+    sid: str | None = None
+    address: int | None = None
+    prefix: int | None = None
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A run in figures.
+
+    Attributes:
+        outcomes: rows by outcome; their sum is the number of rows.
+        causes: rows that did not end well, by outcome, reason, status and code.
+    """
+
+    run_dir: str
+    rows: int
+    outcomes: dict[str, int] = field(default_factory=dict)
+    causes: tuple[Cause, ...] = ()
+    requests: int = 0
+    throttled: int = 0
+    elapsed_s: float = 0.0
+    stopped: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Rows that ended in the same way for the same reason, with the first of them."""
+
+    outcome: str
+    reason: str
+    status: int
+    code: int
+    message: str
+    rows: int
+    first_row: int
+    first_source: str
+    first_line: int
+    suggestion: str
+
+
+def ip_text(address: int) -> str:
+    """Dotted decimal of an IPv4 address; about 0.5 us."""
+    return f"{address >> 24}.{address >> 16 & 255}.{address >> 8 & 255}.{address & 255}"
+
+
+def cidr_text(address: int, prefix: int) -> str:
+    """Address and prefix as `203.0.113.0/24`."""
+    return f"{ip_text(address)}/{prefix}"
