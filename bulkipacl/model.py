@@ -1,8 +1,7 @@
 """The nouns of bulkipacl as values; no I/O, no clock, no randomness.
 
-Rows and what they ask:      Operation, Row, Problem
+Rows and what they ask:      Operation, Draft, Row, Problem
 What the API holds:          Entry, Snapshot
-What a row means:            Decision (Send, Settled, Wait)
 What went over the wire:     Request, Attempt, Reach, ApiError
 How a row ended:             Outcome, Evidence, RowResult, GOOD_OUTCOMES
 """
@@ -11,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
+from typing import NamedTuple
 
 LIST_CAPACITY = 100
 """Entries a list can hold (vendor documentation; an older error text says 25)."""
@@ -83,6 +83,42 @@ class Problem:
     why: str
     suggestion: str = ""
     is_warning: bool = False
+
+
+class Draft(NamedTuple):
+    """One input record as intake understood it; the store numbers it and makes it a row.
+
+    A tuple, because intake makes one per record and the store's `executemany` wants tuples.
+
+    Attributes:
+        line: the physical line it began at (CSV, JSON Lines) or its place in the array, from 1.
+        operation: an `Operation`'s number, or 0 where it was not understood.
+        account_sid: "" where it was not understood.
+        list_sid: "" where the list is named by `list_name` or was not understood.
+        list_name: the FriendlyName to look up, or "".
+        name: the friendly_name to send; None where the input gave none (never on a create).
+        raw: the record itself as JSON: an array of a CSV record's cells, or the JSON value.
+        problems: what is wrong with it; it is invalid if one of them is not a warning.
+    """
+
+    line: int
+    operation: int
+    account_sid: str
+    list_sid: str
+    list_name: str
+    sid: str | None
+    address: int | None
+    prefix: int | None
+    name: str | None
+    match_address: int | None
+    match_prefix: int | None
+    raw: bytes
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def is_invalid(self) -> bool:
+        """Whether a problem that is not a warning stands in the way of sending it."""
+        return any(not problem.is_warning for problem in self.problems)
 
 
 @dataclass(frozen=True, slots=True)

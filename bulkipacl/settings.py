@@ -1,0 +1,105 @@
+"""Every knob of a run, once: its unit, its range, and why it is what it is.
+
+A `Settings` is a value made by the command line and handed down whole; nothing below reads the
+environment. It holds no secret, so the store may keep it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+
+from bulkipacl.errors import UsageError
+
+DEFAULT_BASE_URL = "https://api.twilio.com"
+API_VERSION = "2010-04-01"
+PAGE_SIZE = 1000
+"""Entries asked for per page: the API's maximum (documented), ten times what a list can hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a run is allowed to do, and how long it waits.
+
+    Attributes:
+        base_url: scheme and host of the API; plain http only to loopback.
+        max_in_flight: requests in flight over all accounts, 1..10,000. Bounds sockets and workers.
+        account_max_in_flight: requests in flight per account, 1..1,000. The API's own limit is
+            unpublished; 20 stays under every figure reported for it.
+        rate_per_s: requests per account and second, or None for no such limit. 0.01..100,000.
+        retries: sendings of one row after its first, 0..100, answers of 429 not counted: those
+            were never processed.
+        timeout_s: one HTTP exchange as a whole, 0.1..3,600. Past it, what was sent is ambiguous.
+        connect_timeout_s: name lookup, TCP and TLS, 0.1..3,600. Past it, nothing was sent.
+        read_timeout_s: the longest silence while an answer is awaited or read.
+        settle_s: how long an ambiguous write may still land after its connection was cut,
+            0..600. The list is read only after it.
+        throttle_patience_s: how long an account may answer with nothing but 429 before it counts
+            as blocked.
+        skip_invalid: answer invalid rows `invalid` and send the rest, instead of stopping.
+        no_gap: deletes of a list wait until its creates have succeeded.
+        tls_ca_file: a bundle of certificate authorities to trust instead of the system's.
+    """
+
+    base_url: str = DEFAULT_BASE_URL
+    max_in_flight: int = 200
+    account_max_in_flight: int = 20
+    rate_per_s: float | None = None
+    retries: int = 5
+    timeout_s: float = 30.0
+    connect_timeout_s: float = 10.0
+    read_timeout_s: float = 30.0
+    settle_s: float = 5.0
+    throttle_patience_s: float = 300.0
+    skip_invalid: bool = False
+    no_gap: bool = False
+    tls_ca_file: str | None = None
+
+    def __post_init__(self) -> None:
+        _in_range("--max-in-flight", self.max_in_flight, 1, 10_000)
+        _in_range("--account-max-in-flight", self.account_max_in_flight, 1, 1_000)
+        if self.rate_per_s is not None:
+            _in_range("--rate", self.rate_per_s, 0.01, 100_000)
+        _in_range("--retries", self.retries, 0, 100)
+        _in_range("--timeout", self.timeout_s, 0.1, 3_600)
+        _in_range("--settle", self.settle_s, 0, 600)
+
+    def as_dict(self) -> dict[str, object]:
+        """All settings by name, for the run directory."""
+        return asdict(self)
+
+
+MAX_BODY_BYTES = 4 * 1024 * 1024
+"""The largest answer that is read: a page of 1,000 entries is about 600 kB."""
+
+MAX_PAGES = 1_000
+"""Pages of one reading, before a walk that never ends is given up."""
+
+BACKOFF_BASE_S = 0.5
+BACKOFF_CAP_S = 30.0
+"""Full jitter inside the cap: `random(0, min(cap, base * 2^n))`."""
+
+HINT_MIN_S = 0.05
+HINT_MAX_S = 60.0
+"""A server's Retry-After, clamped both ways: 0 would hammer it, a day would stop the run."""
+
+INTAKE_BATCH = 1_000
+"""Rows per insert: past it the cost per row no longer falls (measured)."""
+
+COMMIT_EVERY_S = 0.05
+COMMIT_ROWS = 2_000
+"""A group commit closes after so long, or so many outcomes, whichever comes first."""
+
+ROUND_ROWS = 2_000
+"""Rows of one list held in memory at once; what is over waits for the list's next round."""
+
+OPEN_LISTS = 400
+"""Lists read and not yet ended, over all accounts: what bounds the engine's memory."""
+
+ACCOUNT_OPEN_LISTS = 20
+"""The same for one account: enough to keep its window full with one-row lists."""
+
+
+def _in_range(flag: str, value: float, low: float, high: float) -> None:
+    if not (math.isfinite(value) and low <= value <= high):
+        raise UsageError(f"{flag} is {value}: it must be between {low:,} and {high:,}")
