@@ -4,6 +4,7 @@ Rows and what they ask:      Operation, Draft, Row, Problem
 What the API holds:          Entry, Snapshot
 What went over the wire:     Request, Attempt, Reach, ApiError
 How a row ended:             Outcome, Evidence, RowResult, GOOD_OUTCOMES
+What a report is made of:    RowRecord, SourceInfo, Summary, Cause
 """
 
 from __future__ import annotations
@@ -225,9 +226,11 @@ class ApiError:
     more_info: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class RowResult:
+class RowResult(NamedTuple):
     """How one row ended, as the store keeps it and the report shows it.
+
+    A tuple, because one is made per row and goes into the store as it is: its fields are the
+    columns of the table `outcome`, in order.
 
     `duration_ms` is the time of all its attempts together; `finished_at` is Unix seconds.
     `sid`, `address`, `prefix` and `name` are those of the entry that it ended with, where known.
@@ -252,39 +255,86 @@ class RowResult:
     name: str | None = None
 
 
+class RowRecord(NamedTuple):
+    """One row with its outcome: what a report line is made of.
+
+    `columns` of its source (see `SourceInfo`) say how to read `raw`. Where the row is not
+    invalid, the fields of the row are as understood; `result` always has an outcome.
+    """
+
+    source_id: int
+    line: int
+    operation: int
+    account_sid: str
+    list_sid: str
+    list_name: str
+    sid: str | None
+    address: int | None
+    prefix: int | None
+    name: str | None
+    match_address: int | None
+    match_prefix: int | None
+    raw: bytes
+    result: RowResult
+
+
+@dataclass(frozen=True, slots=True)
+class SourceInfo:
+    """One input of a run: its name as given, its format, and all its columns."""
+
+    id: int
+    name: str
+    format: str
+    columns: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Summary:
     """A run in figures.
 
     Attributes:
-        outcomes: rows by outcome; their sum is the number of rows.
-        causes: rows that did not end well, by outcome, reason, status and code.
+        rows: rows taken in.
+        outcomes: rows by outcome; their sum is `rows`.
+        causes: rows that did not end well, by outcome, reason, status and code; most first.
+        ending: how the run ended, such as `finished` or `interrupted`; "" while it is running.
+        notes: what a person should know besides the rows, oldest first.
+        requests: HTTP requests sent, over all sessions of the run.
+        throttled: how many of them were answered 429.
+        elapsed_s: time spent sending, over all sessions of the run.
+        accounts_stopped: accounts for which sending ended early.
     """
 
     run_dir: str
     rows: int
-    outcomes: dict[str, int] = field(default_factory=dict)
+    outcomes: dict[Outcome, int] = field(default_factory=dict)
     causes: tuple[Cause, ...] = ()
+    ending: str = ""
+    notes: tuple[str, ...] = ()
     requests: int = 0
     throttled: int = 0
     elapsed_s: float = 0.0
-    stopped: str = ""
+    accounts_stopped: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Rows that ended in the same way for the same reason, with the first of them."""
+    """Rows that did not end well in the same way for the same reason, with the first of them.
 
-    outcome: str
+    `message` and `suggestion` are those of one of them. `is_missing`: they have no outcome in
+    the store, and what they are is derived.
+    """
+
+    outcome: Outcome
     reason: str
     status: int
     code: int
     message: str
+    suggestion: str
     rows: int
     first_row: int
     first_source: str
     first_line: int
-    suggestion: str
+    is_missing: bool = False
 
 
 def ip_text(address: int) -> str:

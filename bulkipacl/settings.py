@@ -83,17 +83,26 @@ HINT_MIN_S = 0.05
 HINT_MAX_S = 60.0
 """A server's Retry-After, clamped both ways: 0 would hammer it, a day would stop the run."""
 
+CONFIRM_S = 0.5
+"""After a refused credential, so long until one request is sent to confirm it."""
+
+PACE_BURST_S = 0.05
+"""What `--rate` may let through at once, as seconds of the rate."""
+
 INTAKE_BATCH = 1_000
 """Rows per insert: past it the cost per row no longer falls (measured)."""
+
+INTAKE_BUFFER = 20_000
+"""Records read ahead of the store, where rows are sent while they arrive."""
 
 COMMIT_EVERY_S = 0.05
 COMMIT_ROWS = 2_000
 """A group commit closes after so long, or so many outcomes, whichever comes first."""
 
-ROUND_ROWS = 2_000
+ROUND_ROWS = 500
 """Rows of one list held in memory at once; what is over waits for the list's next round."""
 
-OPEN_LISTS = 400
+OPEN_LISTS = 1_000
 """Lists read and not yet ended, over all accounts: what bounds the engine's memory."""
 
 ACCOUNT_OPEN_LISTS = 20

@@ -1,0 +1,90 @@
+"""The entry point: the version quickly, everything else through the verbs; errors as one line.
+
+No traceback reaches a person: what this package raises is told in a line with what to do instead,
+and anything else is told as the defect that it is.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from bulkipacl import __version__
+from bulkipacl.errors import BulkError
+
+INTERRUPTED = 130
+
+
+def main() -> None:
+    """Run the command line and exit with its code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command line; returns the exit code."""
+    if arguments in (["--version"], ["-V"]):
+        sys.stdout.write(f"bulkipacl {__version__}\n")
+        return 0
+    try:
+        return _dispatch(arguments)
+    except BulkError as exc:
+        complain(exc.message, exc.hint)
+        return exc.exit_code
+    except KeyboardInterrupt:
+        complain("interrupted")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has gone: nothing to tell, and nobody to tell it to.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as exc:
+        # The text of an unexpected exception can hold anything, a secret included.
+        where = exc.__traceback__
+        while where is not None and where.tb_next is not None:
+            where = where.tb_next
+        place = f"{where.tb_frame.f_code.co_qualname}:{where.tb_lineno}" if where else "?"
+        complain(
+            f"a defect in bulkipacl {__version__}: {type(exc).__name__} at {place}",
+            "please report this line; a run directory, if there is one, is intact",
+        )
+        return 70
+
+
+def _dispatch(arguments: list[str]) -> int:
+    import typer
+
+    from bulkipacl.cli.app import app
+
+    command = typer.main.get_command(app)
+    try:
+        code = command.main(arguments or ["--help"], "bulkipacl", standalone_mode=False)
+    except typer.Abort:
+        raise KeyboardInterrupt from None
+    except _argument_error() as exc:
+        complain(_message_of(exc), "`bulkipacl COMMAND --help` shows what there is")
+        return 2
+    return code if isinstance(code, int) else 0
+
+
+def _message_of(exc: Exception) -> str:
+    tell = getattr(exc, "format_message", None)
+    return " ".join(str(tell() if tell else exc).split())
+
+
+def _argument_error() -> type[Exception]:
+    """The base of all errors in arguments; typer exports only some of its heirs."""
+    import typer
+
+    base: type[Exception] = typer.BadParameter
+    while base.__base__ not in (Exception, RuntimeError, None):
+        base = base.__base__
+    return base
+
+
+def complain(message: str, hint: str | None = None) -> None:
+    """One line on stderr, and one with what to do instead."""
+    from bulkipacl.report import printable
+
+    sys.stderr.write(f"bulkipacl: {printable(message)}\n")
+    if hint:
+        sys.stderr.write(f"  {printable(hint)}\n")

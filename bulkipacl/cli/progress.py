@@ -1,0 +1,129 @@
+"""Progress of a run on stderr: a live display on a terminal, lines now and then elsewhere.
+
+Both look at the engine from a thread of their own, several times a second or every few seconds,
+so that showing costs the rows nothing.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Protocol
+
+from bulkipacl.cli.options import ProgressMode
+from bulkipacl.engine.run import Engine
+from bulkipacl.model import GOOD_OUTCOMES
+
+if TYPE_CHECKING:
+    from rich.console import Group
+
+REFRESH_PER_S = 8
+PLAIN_EVERY_S = 10.0
+
+
+class Progress(Protocol):
+    """Something that shows how far a run is."""
+
+    def stop(self) -> None:
+        """Show it for the last time."""
+
+
+def start_progress(mode: ProgressMode, engine: Engine, rows: int | None) -> Progress | None:
+    """Begin to show; None where nothing is to be shown."""
+    if mode is ProgressMode.NONE:
+        return None
+    is_terminal = sys.stderr.isatty()
+    if mode is ProgressMode.RICH or (mode is ProgressMode.AUTO and is_terminal):
+        return _Rich(_Figures(engine, rows))
+    return _Plain(_Figures(engine, rows))
+
+
+class _Figures:
+    """What is shown, read off the engine."""
+
+    def __init__(self, engine: Engine, rows: int | None) -> None:
+        self.rows = rows
+        self._engine = engine
+        self._started = time.monotonic()
+
+    @property
+    def ended(self) -> int:
+        return self._engine.outcomes.total()
+
+    @property
+    def rate(self) -> float:
+        return self.ended / max(time.monotonic() - self._started, 1e-6)
+
+    def counts(self) -> str:
+        found = {str(o): n for o, n in self._engine.outcomes.copy().items() if n}
+        good = [f"{n:,} {o}" for o, n in found.items() if o in GOOD_OUTCOMES]
+        bad = [f"{n:,} {o}" for o, n in found.items() if o not in GOOD_OUTCOMES]
+        return " · ".join(good + bad) or "reading the lists"
+
+    def traffic(self) -> str:
+        engine = self._engine
+        return (
+            f"{self.rate:,.0f} rows/s · {engine.requests:,} requests · {engine.in_flight} in "
+            f"flight · {engine.open_lists} lists open · {engine.throttled:,} throttled (429)"
+        )
+
+    def left(self) -> str:
+        if not self.rows or self.ended < 10:
+            return ""
+        return f"{max(self.rows - self.ended, 0) / max(self.rate, 1e-6):,.0f} s left"
+
+    def line(self) -> str:
+        of = f" of {self.rows:,}" if self.rows else ""
+        return f"{self.ended:,}{of} rows · {self.counts()} · {self.traffic()}"
+
+
+class _Plain:
+    def __init__(self, figures: _Figures) -> None:
+        self._figures = figures
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._show, name="progress", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _show(self) -> None:
+        while not self._over.wait(PLAIN_EVERY_S):
+            sys.stderr.write(self._figures.line() + "\n")
+            sys.stderr.flush()
+
+
+class _Rich:
+    def __init__(self, figures: _Figures) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        self._figures = figures
+        self._live = Live(
+            get_renderable=self._render,
+            console=Console(stderr=True),
+            refresh_per_second=REFRESH_PER_S,
+            redirect_stdout=False,
+        )
+        self._live.start(refresh=True)
+
+    def stop(self) -> None:
+        self._live.stop()
+
+    def _render(self) -> Group:
+        from rich.console import Group
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+        from rich.text import Text
+
+        figures = self._figures
+        head = Table.grid(padding=(0, 2))
+        done = f"{figures.ended:,} of {figures.rows:,}" if figures.rows else f"{figures.ended:,}"
+        head.add_row(
+            Text(f"{done} rows", style="bold"),
+            ProgressBar(total=figures.rows, completed=figures.ended, width=40),
+            Text(figures.left()),
+        )
+        return Group(head, Text(figures.counts()), Text(figures.traffic(), style="dim"))

@@ -1,0 +1,175 @@
+"""What a person sees while a job runs: problems, progress, the summary. All of it on stderr.
+
+Terminal   the observer of a job; owns where data on stdout goes
+end        the summary at the end, and the exit code
+
+stdout carries data alone: a stream, a report to `-`, a `--json` summary. Only one of them at once.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import BinaryIO, Self
+
+import orjson
+
+from bulkipacl.cli.options import ProgressMode
+from bulkipacl.cli.progress import Progress, start_progress
+from bulkipacl.engine.run import Engine
+from bulkipacl.errors import UsageError
+from bulkipacl.intake import describe
+from bulkipacl.model import Problem, Summary
+from bulkipacl.report import exit_code, printable, summary_json, summary_text
+
+SHOWN_ERRORS = 20
+SHOWN_WARNINGS = 3
+"""Problems of one kind shown in full; the rest are counted (and errors are in the report)."""
+
+
+class Terminal:
+    """The observer of a job.
+
+    Attributes:
+        warnings: how many there were.
+        stream: where `--stream` writes, or None.
+    """
+
+    def __init__(
+        self,
+        mode: ProgressMode,
+        *,
+        stream: str | None = None,
+        reports: Sequence[str] = (),
+        as_json: bool = False,
+    ) -> None:
+        _one_for_stdout(stream, reports, as_json=as_json)
+        self.warnings = 0
+        self._seen: Counter[str] = Counter()
+        self._unseen: Counter[str] = Counter()
+        self.stdout: BinaryIO = sys.stdout.buffer
+        self.stdin: BinaryIO | None = None
+        self.stream: Callable[[bytes], object] | None = None
+        self._mode = mode
+        self._stream_path = stream
+        self._stream_file: BinaryIO | None = None
+        self._progress: Progress | None = None
+        self._told_at = time.monotonic()
+
+    def __enter__(self) -> Self:
+        # Unbuffered and on its own: a thread may still be reading it when the process ends.
+        self.stdin = open(0, "rb", buffering=0, closefd=False)
+        if self._stream_path == "-":
+            self.stream = self._to_stdout
+        elif self._stream_path is not None:
+            try:
+                self._stream_file = Path(self._stream_path).open("wb")
+            except OSError as exc:
+                text = f"--stream {self._stream_path}: {exc.strerror}"
+                raise UsageError(text, hint="name a file that can be written") from exc
+            self.stream = self._to_file
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.ended()
+        if self._stream_file is not None:
+            self._stream_file.close()
+
+    # --- what a job tells -----------------------------------------------------------------
+
+    def taken_in(self, rows: int) -> None:
+        """So many rows are in the store."""
+        now = time.monotonic()
+        if now - self._told_at >= 2.0 and self._progress is None and self._is_shown():
+            self._told_at = now
+            self._say(f"{rows:,} rows taken in")
+
+    def problem(self, source: str, line: int, problem: Problem) -> None:
+        """Something is wrong with a row of the input."""
+        self._seen[problem.reason] += 1
+        if problem.is_warning:
+            self.warnings += 1
+        most = SHOWN_WARNINGS if problem.is_warning else SHOWN_ERRORS
+        if self._seen[problem.reason] <= most:
+            word = "warning: " if problem.is_warning else ""
+            self._say(word + describe(problem, source=source, line=line))
+        else:
+            self._unseen[problem.reason] += 1
+
+    def checked(self, rows: int, invalid: int) -> None:
+        """The input is complete."""
+        for reason, count in self._unseen.items():
+            self._say(f"and {count:,} more of `{reason}`")
+        self._unseen.clear()
+        if invalid:
+            self._say(f"{invalid:,} of {rows:,} rows are invalid")
+        elif self._is_shown():
+            self._say(f"{rows:,} rows taken in, none invalid")
+
+    def sending(self, engine: Engine, rows: int | None) -> None:
+        """Sending begins."""
+        self._progress = start_progress(self._mode, engine, rows)
+
+    def stopping(self, signals: int) -> None:
+        """The n-th signal to stop has come."""
+        if signals == 1:
+            self._say("stopping: what is in flight is finished; Ctrl-C again stops now")
+        else:
+            self._say("stopping now: what was in flight is unknown until a resume")
+
+    def ended(self) -> None:
+        """Sending has ended."""
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
+
+    # --- inside ---------------------------------------------------------------------------
+
+    def _is_shown(self) -> bool:
+        return self._mode is not ProgressMode.NONE
+
+    def _say(self, text: str) -> None:
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
+
+    def _to_stdout(self, data: bytes) -> None:
+        self.stdout.write(data)
+        self.stdout.flush()
+
+    def _to_file(self, data: bytes) -> None:
+        if self._stream_file is not None:
+            self._stream_file.write(data)
+            self._stream_file.flush()
+
+
+def end(summary: Summary, *, as_json: bool = False) -> int:
+    """Print the summary; returns the exit code."""
+    code = exit_code(summary)
+    sys.stderr.write(summary_text(summary) + "\n")
+    for name in ("report.csv", "rejects.csv"):
+        path = Path(summary.run_dir) / name
+        if path.exists():
+            sys.stderr.write(f"{name.split('.')[0]:<8} {printable(str(path))}\n")
+    sys.stderr.flush()
+    if as_json:
+        print_json(summary_json(summary))
+    return code
+
+
+def print_json(value: object) -> None:
+    """One JSON object on stdout."""
+    sys.stdout.buffer.write(orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE))
+    sys.stdout.buffer.flush()
+
+
+def _one_for_stdout(stream: str | None, reports: Sequence[str], *, as_json: bool) -> None:
+    wanted = [f"--report {path}" for path in reports if path == "-"]
+    wanted += ["--stream -"] if stream == "-" else []
+    wanted += ["--json"] if as_json else []
+    if len(wanted) > 1:
+        raise UsageError(
+            f"{' and '.join(wanted)} all want stdout", hint="give files for all but one of them"
+        )

@@ -1,0 +1,443 @@
+"""One list on its way: read, kept, decided, written to, read back, closed.
+
+A round is the unit of everything that can go wrong: the reading before its first write is kept
+before that write is sent, so that after a lost answer, or a crash, reading the list again says
+which writes were ours. A row whose write was ambiguous holds its outcome back until the list has
+been read once more at the end, a settle time after the last of them: what landed late and twice
+is removed then, and the report says so.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+
+from bulkipacl.engine.decide import ListState, Settled, Wait, Write, decide, free_places
+from bulkipacl.engine.lanes import split_into_lanes
+from bulkipacl.engine.order import Order
+from bulkipacl.engine.ports import AccountPort, RunPort
+from bulkipacl.engine.reading import Reading
+from bulkipacl.engine.repair import Found, LateWrite, Repair, find_repairs
+from bulkipacl.engine.resume import settle_prior
+from bulkipacl.engine.row import RowWork
+from bulkipacl.model import (
+    GOOD_OUTCOMES,
+    ApiError,
+    Entry,
+    Evidence,
+    Operation,
+    Outcome,
+    Row,
+    RowResult,
+    cidr_text,
+)
+from bulkipacl.store import views
+from bulkipacl.store.journal import KeptSnapshot
+from bulkipacl.store.views import ListInfo
+from bulkipacl.twilio import contract
+
+NO_GAP = Settled(
+    Outcome.REFUSED,
+    "no_gap",
+    None,
+    "a create of this list did not succeed: mend it and retry, or leave out --no-gap",
+)
+LIST_NOT_FOUND = "list_not_found"
+AFTER_UNKNOWN = "an earlier row on the same entry is unknown: `bulkipacl resume` the run"
+
+
+class OpenList:
+    """One round of a list.
+
+    Attributes:
+        state: what the list is believed to hold.
+        known: sids that were there before, or are a row's.
+        rows_count: rows of the round.
+    """
+
+    def __init__(
+        self, run: RunPort, account: AccountPort, info: ListInfo, rows: Sequence[Row], limit: int
+    ) -> None:
+        self.account = account
+        self.sid = info.sid
+        self.base = contract.entries_path(account.sid, info.sid)
+        self.state = ListState()
+        self.known: set[str] = set()
+        self.settle_s = run.settings.settle_s
+        self._run = run
+        self._id = info.id
+        self._rows = rows
+        self._has_more = len(rows) == limit
+        self._prior = views.open_snapshot(run.directory, info.id)
+        self._round: int | None = None
+        self.rows_count = len(rows)
+        self._order = Order((), no_gap=False)
+        self._turns: deque[RowWork] = deque()
+        self._no_room: list[RowWork] = []
+        self._no_gap: list[RowWork] = []
+        self._moving: set[RowWork] = set()
+        self._ambiguous: list[RowWork] = []
+        self._promised = 0
+        self._late: dict[int, RowWork] = {}
+        self._late_at = 0.0
+        self._held: dict[int, RowResult] = {}
+        self._pending = {row.number: None for row in rows}
+        self._repairs = 0
+        self._gone: ApiError | None = None
+        self._is_halted = False
+        self._is_unsettled = False
+        self._is_reading = False
+        self._is_turning = False
+        self._is_closed = False
+        self._is_waiting = False
+        self._has_begun = False
+
+    def wall_clock(self) -> float:
+        """Unix seconds."""
+        return self._run.wall_clock()
+
+    # --- the reading before ---------------------------------------------------------------
+
+    def start(self) -> None:
+        """Read the list; after a crash not before what was in flight can have landed."""
+        if self._prior is None:
+            self._read_first()
+        elif not self._rows:
+            self._close(self._prior.round)
+        else:
+            self._is_waiting = True
+            self._run.call_later(self.settle_s, self._read_first)
+
+    def _read_first(self) -> None:
+        if self._is_closed:
+            return
+        self._is_waiting = False
+        request = contract.read_list(self.account.sid, self.sid)
+        Reading(self.account, request, "ip_addresses", self._on_first).start()
+
+    def _on_first(self, reading: Reading) -> None:
+        entries = self._entries(reading)
+        if entries is None:
+            self._fail_unread(reading)
+            return
+        if self._is_halted:
+            self._close(None)
+            return
+        self.state = ListState(entries)
+        self.known = {entry.sid for entry in entries}
+        self._round = views.next_round(self._run.directory, self._id)
+        last_row = self._rows[-1].number if self._rows else 0
+        kept = KeptSnapshot(self._id, self._round, self.wall_clock(), last_row, entries)
+        self._run.keep(kept, self._begin)
+
+    def _entries(self, reading: Reading) -> tuple[Entry, ...] | None:
+        """What was read; None where it is not whole, or holds what cannot be understood."""
+        if reading.error is not None:
+            return None
+        try:
+            return tuple(contract.read_entry(value, self.sid) for value in reading.values)
+        except (ValueError, KeyError, TypeError):
+            reading.reason = "unreadable"
+            reading.error = ApiError(200, 0, "the list holds an entry that cannot be understood")
+            return None
+
+    def _fail_unread(self, reading: Reading) -> None:
+        """The list cannot be read: nothing is decided on, nothing is sent."""
+        is_gone = reading.reason == LIST_NOT_FOUND
+        if is_gone or (self._prior is None and not reading.is_dropped):
+            for row in self._rows:
+                work = RowWork(row, deque(), self)
+                work.reason, work.error = reading.reason, reading.error or ApiError(0)
+                work.end(Outcome.FAILED)
+        self._close(self._prior.round if is_gone and self._prior else None)
+
+    # --- rows, in their order -------------------------------------------------------------
+
+    def _begin(self) -> None:
+        """The snapshot is durable: writes may be sent."""
+        self._is_turning = self._has_begun = True
+        rows: Sequence[Row] = self._rows
+        if self._prior is not None:
+            rows = self._settle_prior(self._prior)
+        lanes = split_into_lanes(rows, self.state.entries.values())
+        self._order = Order(lanes, no_gap=self._run.settings.no_gap)
+        for lane in lanes:
+            self._next(deque(lane))
+        self._is_turning = False
+        self._take_turns()
+
+    def _settle_prior(self, prior: KeptSnapshot) -> list[Row]:
+        """Find out what a round that was cut off has done; returns the rows still to do."""
+        before = {entry.sid for entry in prior.entries}
+        claimed = views.claimed_sids(self._run.directory, self._id)
+        covered = [row for row in self._rows if row.number <= prior.last_row]
+        done = settle_prior(covered, prior.entries, self.state, before | claimed)
+        for row, write in done:
+            work = RowWork(row, deque([row]), self)
+            work.write = write
+            work.landings = 1
+            self.maybe_landed(work)
+            work.done(write.wanted, Evidence.READ_BACK)
+        ended = {row.number for row, _ in done}
+        return [row for row in self._rows if row.number not in ended]
+
+    def _next(self, lane: deque[Row]) -> None:
+        if lane and not self._is_halted:
+            work = RowWork(lane[0], lane, self)
+            if self._prior is not None and work.row.number <= self._prior.last_row:
+                work.landings = 1  # The run that was cut off may have sent it.
+            self._turns.append(work)
+
+    def _take_turns(self) -> None:
+        """Start what can start. A loop and not a recursion: a lane can be long."""
+        if self._is_turning:
+            return
+        self._is_turning = True
+        while self._turns:
+            self._turn(self._turns.popleft())
+        self._is_turning = False
+        self._close_if_done()
+
+    def _turn(self, work: RowWork) -> None:
+        row = work.row
+        if self._gone is not None:
+            self._fail_gone(work)
+            return
+        if row.operation is Operation.DELETE:
+            if self._order.waits_for_creates(row):
+                self._no_gap.append(work)
+                return
+            if self._order.is_gap:
+                work.settled(NO_GAP)
+                return
+        decision = decide(
+            row,
+            self.state,
+            free=free_places(self.state) - self._promised,
+            may_wait=self._order.has_earlier_delete(row),
+        )
+        if isinstance(decision, Settled):
+            work.settled(decision)
+        elif isinstance(decision, Wait):
+            self._no_room.append(work)
+        else:
+            self._send(work, decision)
+
+    def _send(self, work: RowWork, write: Write) -> None:
+        self._moving.add(work)
+        if write.operation is Operation.CREATE:
+            self._promised += 1
+        work.begin(write)
+        if work.landings:
+            self.maybe_landed(work)
+
+    def may_go_on(self, work: RowWork) -> bool:
+        """Asked by a row that is about to be sent."""
+        if self._gone is not None:
+            self._fail_gone(work)
+            return False
+        if self._is_halted:
+            self.take_back(work)
+            return False
+        return True
+
+    def take_back(self, work: RowWork) -> None:
+        """The row is not sent any more. It gets no outcome: that says not_attempted."""
+        self._moving.discard(work)
+        self._close_if_done()
+
+    def ended(self, work: RowWork, result: RowResult, *, is_certain: bool = True) -> None:
+        """A row has its outcome: keep it, and let go what waited for it."""
+        self._pending.pop(result.number, None)
+        if work in self._moving:
+            self._moving.discard(work)
+            if work.write.operation is Operation.CREATE:
+                self._promised -= 1
+        if self._late and result.outcome is not Outcome.UNKNOWN:
+            self._held[result.number] = result
+        else:
+            self._run.record(result)
+        if not work.lane:
+            return
+        work.lane.popleft()
+        if is_certain:
+            self._next(work.lane)
+        else:
+            self._skip(work.lane)
+        self._order.ended(work.row, is_good=result.outcome in GOOD_OUTCOMES)
+        self._let_go()
+        self._take_turns()
+
+    def _skip(self, lane: deque[Row]) -> None:
+        for row in lane:
+            self._run.record(
+                RowResult(
+                    row.number,
+                    Outcome.NOT_ATTEMPTED,
+                    reason="after_unknown",
+                    finished_at=self.wall_clock(),
+                    suggestion=AFTER_UNKNOWN,
+                )
+            )
+            self._order.ended(row, is_good=False)
+        lane.clear()
+
+    def _let_go(self) -> None:
+        if self._no_room:
+            self._turns.extend(self._no_room)
+            self._no_room.clear()
+        if self._no_gap and not self._order.waits_for_creates(self._no_gap[0].row):
+            self._turns.extend(self._no_gap)
+            self._no_gap.clear()
+
+    def is_gone(self, error: ApiError) -> None:
+        """The list is not there any more: all its rows fail at once."""
+        self._gone = error
+
+    def _fail_gone(self, work: RowWork) -> None:
+        work.reason, work.error = LIST_NOT_FOUND, self._gone or ApiError(0)
+        work.end(Outcome.FAILED)
+
+    def halt(self) -> None:
+        """Begin nothing more; what is in flight or ambiguous still comes to its end."""
+        self._is_halted = True
+        self._turns.clear()
+        self._no_room.clear()
+        self._no_gap.clear()
+        for work in [work for work in self._moving if not work.is_in_flight]:
+            self._moving.discard(work)
+        if self._is_waiting:
+            self._close(None)
+        elif self._has_begun:
+            self._close_if_done()
+
+    def never_sent(self) -> list[int]:
+        """Numbers of rows of this round of which nothing was ever sent (for a hard stop)."""
+        touched = set(self._late) | set(self._held) | {w.row.number for w in self._ambiguous}
+        touched |= {w.row.number for w in self._moving if w.is_in_flight}
+        return [n for n in self._pending if n not in touched]
+
+    # --- reading back ---------------------------------------------------------------------
+
+    def maybe_landed(self, work: RowWork) -> None:
+        """A write of the row may have had its effect, or may yet."""
+        self._late[work.row.number] = work
+        self._late_at = self.account.now()
+
+    def read_back(self, work: RowWork, after_s: float) -> None:
+        """The row goes on when the list was read, `after_s` from now or later."""
+        self._moving.discard(work)
+        work.read_after = self.account.now() + after_s
+        self._ambiguous.append(work)
+        self._schedule_reading()
+
+    def _schedule_reading(self) -> None:
+        """One reading for all that wait for one, so that a burst of lost answers costs one GET."""
+        if self._is_reading or not self._ambiguous:
+            return
+        self._is_reading = True
+        times = [work.read_after for work in self._ambiguous]
+        due = min(max(times), min(times) + self.settle_s)
+        self._run.call_later(due - self.account.now(), self._read_again)
+
+    def _read_again(self) -> None:
+        request = contract.read_list(self.account.sid, self.sid)
+        Reading(self.account, request, "ip_addresses", self._on_reading).start()
+
+    def _on_reading(self, reading: Reading) -> None:
+        self._is_reading = False
+        entries = self._entries(reading)
+        if reading.reason == LIST_NOT_FOUND:
+            self._gone = reading.error
+        waiting, self._ambiguous = self._ambiguous, []
+        for work in waiting:
+            if entries is not None and work.read_after > reading.started_at:
+                self._ambiguous.append(work)
+                continue
+            self._moving.add(work)
+            if entries is not None:
+                work.settle(entries)
+            elif self._gone is not None:
+                self._fail_gone(work)
+            else:
+                self._is_unsettled = True
+                work.unknown(reading.reason, reading.error or ApiError(0))
+        self._schedule_reading()
+        self._take_turns()
+
+    # --- the end --------------------------------------------------------------------------
+
+    def _close_if_done(self) -> None:
+        if (
+            self._is_closed
+            or self._is_turning
+            or self._is_reading
+            or self._moving
+            or self._ambiguous
+            or self._repairs
+            or self._turns
+        ):
+            return
+        if self._late and self._gone is None:
+            self._is_reading = True
+            due = self._late_at + self.settle_s
+            self._run.call_later(due - self.account.now(), self._read_last)
+            return
+        for result in self._held.values():
+            self._run.record(result)
+        self._close(None if self._is_unsettled else self._round)
+
+    def _read_last(self) -> None:
+        request = contract.read_list(self.account.sid, self.sid)
+        Reading(self.account, request, "ip_addresses", self._on_last).start()
+
+    def _on_last(self, reading: Reading) -> None:
+        """The last reading: what landed late is found, and put right where it is too much."""
+        self._is_reading = False
+        entries = self._entries(reading)
+        late, self._late = self._late, {}
+        if reading.reason == LIST_NOT_FOUND:
+            self._gone = reading.error
+            entries = ()
+        if entries is None:
+            # Their outcome stays open, and so does the round: a resume will settle them.
+            self._is_unsettled = True
+            self._held.clear()
+            self._close_if_done()
+            return
+        writes = [LateWrite(n, work.write, self._may_adopt(work)) for n, work in late.items()]
+        for found in find_repairs(writes, self.state, self.known, entries):
+            if found.write is None:
+                self._held.pop(found.number, None)
+                late[found.number].done(found.entry, Evidence.READ_BACK)
+            else:
+                self._repairs += 1
+                Repair(self.account, self.sid, found, self._on_repaired).start()
+        self._close_if_done()
+
+    def _may_adopt(self, work: RowWork) -> bool:
+        """Whether an entry that turns up is the row's own: it had none, and nothing followed."""
+        held = self._held.get(work.row.number)
+        return held is None or (held.outcome is Outcome.FAILED and not work.lane)
+
+    def _on_repaired(self, found: Found, error: ApiError | None) -> None:
+        self._repairs -= 1
+        is_removal = found.write is not None and found.write.operation is Operation.DELETE
+        what = f"{cidr_text(*found.entry.key)} ({found.entry.sid}) of list {self.sid}"
+        if error is not None:
+            self._is_unsettled = True
+            self._held.pop(found.number, None)
+            self._run.note("late_left", f"row {found.number}: {what} landed late and is still so")
+        else:
+            reason = "late_duplicate_removed" if is_removal else "late_update_undone"
+            word = "removed" if is_removal else "set right"
+            self._run.note(reason, f"row {found.number}: {what} landed late and was {word}")
+            held = self._held.get(found.number)
+            if held is not None:
+                self._held[found.number] = held._replace(reason=reason)
+        self._close_if_done()
+
+    def _close(self, round_number: int | None) -> None:
+        self._is_closed = True
+        has_more = self._has_more and not (self._is_halted or self._is_unsettled)
+        self._run.list_closed(self._id, round_number, has_more=has_more)

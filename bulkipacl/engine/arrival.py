@@ -1,0 +1,113 @@
+"""Input that is sent while it arrives.
+
+A thread reads, since a read of a pipe can wait for ever; the event loop takes what it has read
+every few milliseconds, stores it and tells the engine. So a row never waits for the next one to
+arrive, and what was not yet stored when a run is stopped was never a row of it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+
+import anyio
+
+from bulkipacl.engine.committer import Offload, in_thread
+from bulkipacl.engine.job import Inputs, Observer, info_of, open_input, tell, warn_of_columns
+from bulkipacl.engine.run import Engine
+from bulkipacl.intake import Source
+from bulkipacl.model import Draft
+from bulkipacl.settings import COMMIT_EVERY_S, INTAKE_BATCH, INTAKE_BUFFER
+from bulkipacl.store import views
+from bulkipacl.store.intake import Intake
+from bulkipacl.store.rundir import RunDirectory
+
+
+class Arrival:
+    """Takes inputs into a run that is already under way."""
+
+    def __init__(
+        self,
+        run: RunDirectory,
+        inputs: Inputs,
+        observer: Observer,
+        engine: Engine,
+        offload: Offload = in_thread,
+    ) -> None:
+        self._run = run
+        self._inputs = inputs
+        self._observer = observer
+        self._engine = engine
+        self._offload = offload
+        self._intake = Intake(run)
+        self._read = 0
+        self._buffer: deque[tuple[int, Source, Draft]] = deque()
+        self._has_room = threading.Event()
+        self._has_room.set()
+        self._is_over = False
+        self._error: BaseException | None = None
+
+    async def work(self) -> None:
+        """Take in until the inputs end.
+
+        Raises:
+            BulkError: an input cannot be read any further, or the store cannot be written.
+        """
+        threading.Thread(target=self._read_all, name="intake", daemon=True).start()
+        try:
+            while not (self._is_over and not self._buffer):
+                await anyio.sleep(COMMIT_EVERY_S)
+                while self._buffer:
+                    await self._take_in()
+            if self._error is not None:
+                raise self._error
+            views.set_meta(self._run, {"taken_in": "yes"})
+            self._observer.checked(self._intake.rows, self._intake.invalid)
+            self._engine.input_ended()
+        finally:
+            self._is_over = True
+            self._has_room.set()
+
+    async def _take_in(self) -> None:
+        """Store what has been read, a batch of one source at a time."""
+        source_id, source, _ = self._buffer[0]
+        drafts: list[Draft] = []
+        while self._buffer and self._buffer[0][0] == source_id and len(drafts) < INTAKE_BATCH:
+            drafts.append(self._buffer.popleft()[2])
+        self._has_room.set()
+        touched: set[tuple[int, int]] = set()
+
+        def insert() -> None:
+            self._intake.describe(info_of(source_id, source))
+            touched.update(self._intake.insert(source_id, drafts))
+
+        with anyio.CancelScope(shield=True):
+            await self._offload(insert)
+        tell(self._observer, source.name, drafts)
+        self._observer.taken_in(self._intake.rows)
+        self._engine.arrived(touched)
+
+    def _read_all(self) -> None:
+        """In the thread: every record of every input, no more of them ahead than the bound."""
+        try:
+            for source_id, path in enumerate(self._inputs.files, start=1):
+                source = open_input(self._inputs, path, self._read + 1)
+                try:
+                    self._read_source(source_id, source)
+                finally:
+                    source.close()
+        except BaseException as exc:  # Handed over: the loop raises it.
+            self._error = exc
+        self._is_over = True
+
+    def _read_source(self, source_id: int, source: Source) -> None:
+        warn_of_columns(self._observer, source)
+        for draft in source.drafts():
+            if self._is_over:
+                return
+            self._read += 1
+            self._buffer.append((source_id, source, draft))
+            if len(self._buffer) >= INTAKE_BUFFER:
+                self._has_room.clear()
+                if len(self._buffer) >= INTAKE_BUFFER:
+                    self._has_room.wait()

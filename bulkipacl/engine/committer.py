@@ -1,0 +1,92 @@
+"""Group commits: what the engine writes, gathered and made durable together.
+
+Outcomes wait a little for company; a snapshot, for which sending waits, does not. What has to
+come after durability (the first write to a list, a line of a stream) is called from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+
+import anyio
+
+from bulkipacl.model import RowResult
+from bulkipacl.settings import COMMIT_EVERY_S, COMMIT_ROWS
+from bulkipacl.store import journal
+from bulkipacl.store.journal import Batch
+from bulkipacl.store.rundir import RunDirectory
+
+Offload = Callable[[Callable[[], None]], Awaitable[None]]
+"""Runs a blocking call: in a thread, or at once where time is virtual."""
+
+
+async def in_thread(call: Callable[[], None]) -> None:
+    """Run a blocking call in a thread of anyio's; not torn by cancellation."""
+    await anyio.to_thread.run_sync(call)
+
+
+class Committer:
+    """One writer for the whole engine.
+
+    Attributes:
+        batch: what is written with the next commit; add to it, then call `soon`.
+    """
+
+    def __init__(
+        self,
+        run: RunDirectory,
+        offload: Offload,
+        on_ended: Callable[[Sequence[RowResult]], None] | None,
+    ) -> None:
+        self.batch = Batch()
+        self._run = run
+        self._offload = offload
+        self._on_ended = on_ended
+        self._is_urgent = False
+        self._is_closed = False
+        self._is_idle = True
+        self._told = anyio.Event()
+
+    def soon(self, *, is_urgent: bool = False) -> None:
+        """Something was added to the batch."""
+        if is_urgent or len(self.batch.results) >= COMMIT_ROWS:
+            self._is_urgent = True
+        if self._is_urgent or self._is_idle:
+            self._told.set()
+
+    def close(self) -> None:
+        """Let `work` end once everything is written."""
+        self._is_closed = True
+        self.soon(is_urgent=True)
+
+    async def work(self) -> None:
+        """Commit until closed.
+
+        Raises:
+            StoreError: a batch could not be written; nothing that waits for it is sent.
+        """
+        while self.batch or not self._is_closed:
+            if not self.batch:
+                self._is_idle = True
+                await self._told.wait()
+                self._told = anyio.Event()
+                continue
+            self._is_idle = False
+            if not self._is_urgent:
+                with anyio.move_on_after(COMMIT_EVERY_S):
+                    await self._told.wait()
+            self._told = anyio.Event()
+            self._is_urgent = self._is_closed
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Write what there is, now."""
+        batch, self.batch = self.batch, Batch()
+        if not batch:
+            return
+        with anyio.CancelScope(shield=True):
+            await self._offload(lambda: journal.commit(self._run, batch))
+        if self._on_ended is not None and batch.results:
+            self._on_ended(batch.results)
+        for call in batch.after:
+            call()

@@ -1,0 +1,106 @@
+"""What a job is asked to do, and who is told while it happens.
+
+Inputs      where rows come from, and what holds for those that do not say it
+Job         inputs, settings, credentials, where reports go
+Observer    the command line, or a test
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from bulkipacl.credentials import CredentialMap
+from bulkipacl.engine.run import Engine
+from bulkipacl.intake import Defaults, Source, near_misses, open_source
+from bulkipacl.model import Draft, Problem, SourceInfo
+from bulkipacl.settings import Settings
+from bulkipacl.twilio.hosts import BaseUrl
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """Where rows come from.
+
+    Attributes:
+        files: paths; `-` is standard input.
+        defaults: what holds for rows that do not say it.
+        format: the inputs' format, where it is not to be recognised.
+        stdin: for `-`.
+    """
+
+    files: Sequence[str]
+    defaults: Defaults
+    format: str | None = None
+    stdin: BinaryIO | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What to do.
+
+    Attributes:
+        reports: further reports to write at the end; the ending says the format.
+        stream: takes JSON Lines of rows as they end, or None.
+        stdout: for a report to `-`.
+    """
+
+    inputs: Inputs
+    run_path: Path
+    settings: Settings
+    credentials: CredentialMap
+    base: BaseUrl
+    reports: Sequence[str] = ()
+    stream: Callable[[bytes], object] | None = None
+    stdout: BinaryIO | None = None
+
+
+class Observer(Protocol):
+    """Who is told while it happens."""
+
+    def taken_in(self, rows: int) -> None:
+        """So many rows are in the store."""
+
+    def problem(self, source: str, line: int, problem: Problem) -> None:
+        """Something is wrong with a row of the input."""
+
+    def checked(self, rows: int, invalid: int) -> None:
+        """The input is complete."""
+
+    def sending(self, engine: Engine, rows: int | None) -> None:
+        """Sending begins; `rows` None: more arrive."""
+
+    def stopping(self, signals: int) -> None:
+        """The n-th signal to stop has come."""
+
+    def ended(self) -> None:
+        """Sending has ended."""
+
+
+def open_input(inputs: Inputs, path: str, first_row: int) -> Source:
+    """Open one of the inputs; `first_row` is the number of its first row in the run."""
+    return open_source(
+        path, inputs.defaults, format=inputs.format, stdin=inputs.stdin, first_row=first_row
+    )
+
+
+def info_of(source_id: int, source: Source) -> SourceInfo:
+    """What the store keeps of an input."""
+    return SourceInfo(source_id, source.name, source.format, tuple(source.columns))
+
+
+def warn_of_columns(observer: Observer, source: Source) -> None:
+    """Tell of columns that look like a misspelt one: they would travel, and say nothing."""
+    for column, meant in near_misses(source.columns):
+        why = f"it is not a column that is understood; is it meant to be {meant}?"
+        problem = Problem(column, column, "unknown_column", why, f"call it {meant}", True)
+        observer.problem(source.name, 1, problem)
+
+
+def tell(observer: Observer, source: str, drafts: Sequence[Draft]) -> None:
+    """Tell of all problems of these drafts."""
+    for draft in drafts:
+        for problem in draft.problems:
+            observer.problem(source, draft.line, problem)

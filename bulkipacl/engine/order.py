@@ -1,0 +1,60 @@
+"""Who waits for whom inside a list, besides rows on the same entry. Pure bookkeeping.
+
+A create waits for earlier deletes while the list has no room. With `--no-gap`, a delete waits for
+the creates of the list instead: for those that no delete in their own lane stands before, since
+waiting for the others would be waiting in a circle. Both waits are well-founded, so something in
+a list is always under way until all of it has ended.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+
+from bulkipacl.model import Operation, Row
+
+CREATES = (Operation.CREATE, Operation.UPSERT)
+
+
+class Order:
+    """What of a list's rows has not ended yet, as far as others wait for it.
+
+    Attributes:
+        is_gap: a create that deletes wait for did not end well.
+    """
+
+    __slots__ = ("_awaited", "_deletes", "_ended", "_no_gap", "is_gap")
+
+    def __init__(self, lanes: Iterable[Iterable[Row]], *, no_gap: bool) -> None:
+        self.is_gap = False
+        self._no_gap = no_gap
+        self._ended: set[int] = set()
+        self._awaited: set[int] = set()
+        deletes: list[int] = []
+        for lane in lanes:
+            is_free = True
+            for row in lane:
+                if row.operation is Operation.DELETE:
+                    deletes.append(row.number)
+                    is_free = False
+                elif no_gap and is_free and row.operation in CREATES:
+                    self._awaited.add(row.number)
+        self._deletes = deque(sorted(deletes))
+
+    def has_earlier_delete(self, row: Row) -> bool:
+        """Whether a create may wait for room: a delete before it has not ended."""
+        while self._deletes and self._deletes[0] in self._ended:
+            self._ended.discard(self._deletes.popleft())
+        return not self._no_gap and bool(self._deletes) and self._deletes[0] < row.number
+
+    def waits_for_creates(self, row: Row) -> bool:
+        """Whether a delete has to wait for creates (`--no-gap`)."""
+        return row.operation is Operation.DELETE and bool(self._awaited)
+
+    def ended(self, row: Row, *, is_good: bool) -> None:
+        """A row has its outcome."""
+        if row.operation is Operation.DELETE:
+            self._ended.add(row.number)
+        elif row.number in self._awaited:
+            self._awaited.discard(row.number)
+            self.is_gap = self.is_gap or not is_good

@@ -1,0 +1,275 @@
+"""One row on its way: its attempts, and its outcome.
+
+`RowWork` is a sendable. It is told what came back, has the contract judge it, and then ends,
+goes back to its account to be sent again, or waits for its list to be read. It never waits by
+itself, holds no permit, and knows nothing of other rows.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+
+from bulkipacl.engine.decide import Settled, Write, find_ours
+from bulkipacl.engine.ports import ListPort
+from bulkipacl.model import (
+    ApiError,
+    Attempt,
+    Entry,
+    Evidence,
+    Operation,
+    Outcome,
+    Request,
+    Row,
+    RowResult,
+)
+from bulkipacl.twilio import contract
+from bulkipacl.twilio.contract import Verdict, VerdictKind
+
+DONE = {
+    Operation.CREATE: Outcome.CREATED,
+    Operation.UPDATE: Outcome.UPDATED,
+    Operation.DELETE: Outcome.DELETED,
+}
+_NO_ERROR = ApiError(0)
+
+
+class RowWork:
+    """A row that its list has taken up.
+
+    Attributes:
+        lane: the rows on the same entry, this one first.
+        write: what is sent for it, once decided.
+        sends: requests sent for it that were processed or may have been.
+        landings: how many of them may have had their effect without saying so.
+        failures: sends that have to be made again, answers of 429 left out.
+        read_after: from when on a reading of the list may settle it (loop time).
+        is_in_flight: sent and unanswered.
+        last_word: nothing more is sent; the next reading says how it ended.
+        error: the last thing that the API or the transport said against it.
+    """
+
+    __slots__ = (
+        "_list",
+        "_request_id",
+        "_spent_s",
+        "_status",
+        "error",
+        "failures",
+        "finished_at",
+        "is_in_flight",
+        "landings",
+        "lane",
+        "last_word",
+        "read_after",
+        "reason",
+        "request",
+        "row",
+        "sends",
+        "write",
+    )
+
+    request: Request
+    write: Write
+
+    def __init__(self, row: Row, lane: deque[Row], of_list: ListPort) -> None:
+        self.row = row
+        self.lane = lane
+        self.sends = 0
+        self.landings = 0
+        self.failures = 0
+        self.read_after = 0.0
+        self.last_word = False
+        self.is_in_flight = False
+        self.error = _NO_ERROR
+        self.reason = ""
+        self.finished_at = 0.0
+        self._list = of_list
+        self._request_id = ""
+        self._spent_s = 0.0
+        self._status = 0
+
+    def begin(self, write: Write) -> None:
+        """Send this."""
+        self.write = write
+        account, base, wanted = self._list.account, self._list.base, write.wanted
+        match write.operation:
+            case Operation.CREATE:
+                self.request = contract.create(
+                    account.sid, base, wanted.address, wanted.prefix, wanted.name
+                )
+            case Operation.UPDATE:
+                old = write.old or wanted
+                self.request = contract.update(account.sid, base, old, wanted)
+            case Operation.DELETE:
+                self.request = contract.delete(account.sid, base, wanted.sid)
+            case Operation.UPSERT:
+                raise AssertionError("an upsert is decided to be a create or an update")
+        account.push(self)
+
+    def may_send(self) -> bool:
+        """Ask the list, which may have been halted meanwhile."""
+        self.is_in_flight = self._list.may_go_on(self)
+        return self.is_in_flight
+
+    def dropped(self, reason: str, error: ApiError) -> None:
+        """The account takes no more requests."""
+        self._list.take_back(self)
+
+    def answered(self, attempt: Attempt) -> None:
+        """One attempt ended."""
+        self.is_in_flight = False
+        self._spent_s += attempt.duration_s
+        self._status = attempt.status
+        self.finished_at = attempt.finished_at
+        self._request_id = attempt.request_id or self._request_id
+        of_list, write = self._list, self.write
+        verdict = contract.judge(write.operation, attempt, write.wanted, of_list.sid, self.landings)
+        if verdict.error is not None:
+            self.error = verdict.error
+            self.reason = verdict.reason
+        if verdict.kind is VerdictKind.THROTTLED:
+            of_list.account.throttled(self, attempt)
+            return
+        self.sends += 1
+        if verdict.was_sent:
+            self.landings += 1
+            of_list.maybe_landed(self)
+        self._act(verdict, attempt)
+
+    def _act(self, verdict: Verdict, attempt: Attempt) -> None:
+        match verdict.kind:
+            case VerdictKind.DONE:
+                self.done(verdict.entry or self.write.wanted, Evidence.RESPONSE)
+            case VerdictKind.DONE_EARLIER:
+                self.done(self.write.wanted, Evidence.READ_BACK)
+            case VerdictKind.GONE:
+                self._list.state.drop(self.write.wanted.sid)
+                self.end(Outcome.ALREADY_GONE, entry=self.write.wanted)
+            case VerdictKind.AGAIN:
+                self._again(attempt)
+            case VerdictKind.READ_BACK:
+                self._list.read_back(self, self._list.settle_s)
+            case VerdictKind.TAKEN:
+                self.last_word = True
+                self._list.read_back(self, self._list.settle_s if self.landings else 0.0)
+            case VerdictKind.MISMATCH:
+                self._differs(verdict.entry or self.write.wanted)
+            case VerdictKind.FAILED:
+                self._fail()
+            case VerdictKind.LIST_GONE:
+                self._list.is_gone(self.error)
+                self.end(Outcome.FAILED)
+            case VerdictKind.ACCOUNT_REFUSED:
+                self._list.account.refused(self, self.error)
+            case _:
+                raise AssertionError(f"a verdict nobody knows: {verdict.kind}")
+
+    def _differs(self, echo: Entry) -> None:
+        """The API did something else than asked: the row fails, the list holds what it says."""
+        self._list.state.put(echo)
+        self._list.known.add(echo.sid)
+        self.end(Outcome.FAILED, entry=echo)
+
+    def _again(self, attempt: Attempt | None) -> None:
+        self.failures += 1
+        if self.failures <= self._list.account.retries:
+            self._list.account.again(self, self.failures - 1, attempt)
+        else:
+            self._fail()
+
+    def _fail(self) -> None:
+        """The end, unless an earlier send may have done it after all: then a reading says."""
+        if self.landings:
+            self.last_word = True
+            self._list.read_back(self, self._list.settle_s)
+        else:
+            self.end(Outcome.FAILED)
+
+    def settle(self, now: Iterable[Entry]) -> None:
+        """A whole reading of the list, taken when a write could not be told from its answer."""
+        write = self.write
+        if write.operation is Operation.CREATE:
+            self._settle_create(now)
+            return
+        entry = next((e for e in now if e.sid == write.wanted.sid), None)
+        if entry == (None if write.operation is Operation.DELETE else write.wanted):
+            self.done(write.wanted, Evidence.READ_BACK)
+        else:
+            self.end(Outcome.FAILED, entry=entry)
+
+    def _settle_create(self, now: Iterable[Entry]) -> None:
+        wanted, of_list = self.write.wanted, self._list
+        found = find_ours(wanted, now, of_list.known)
+        if found is None:
+            if self.last_word:
+                self.end(Outcome.FAILED)
+            else:
+                self._again(None)
+            return
+        entry, is_new = found
+        if is_new and self.landings:
+            self.done(entry, Evidence.READ_BACK)
+            return
+        of_list.state.put(entry)
+        reason = "" if entry.name == wanted.name else "other_name"
+        self._forgive()
+        self.end(Outcome.UNCHANGED, reason=reason, entry=entry)
+
+    def done(self, entry: Entry, evidence: Evidence) -> None:
+        """It took effect."""
+        of_list, operation = self._list, self.write.operation
+        if operation is Operation.DELETE:
+            of_list.state.drop(entry.sid)
+        else:
+            of_list.state.put(entry)
+            if operation is Operation.CREATE:
+                of_list.known.add(entry.sid)
+        self._forgive()
+        if evidence is Evidence.RESPONSE:
+            self.error = ApiError(self._status)
+        self.end(DONE[operation], evidence=evidence, entry=entry)
+
+    def settled(self, decision: Settled) -> None:
+        """It ends without a request."""
+        self.reason = decision.reason
+        self.end(decision.outcome, entry=decision.entry, suggestion=decision.suggestion)
+
+    def unknown(self, reason: str, error: ApiError) -> None:
+        """It may have taken effect, and the list could not be read either."""
+        self.reason, self.error = reason, error
+        self.end(Outcome.UNKNOWN, suggestion="`bulkipacl resume` the run to settle it")
+
+    def end(
+        self,
+        outcome: Outcome,
+        *,
+        evidence: Evidence | None = None,
+        reason: str | None = None,
+        entry: Entry | None = None,
+        suggestion: str = "",
+    ) -> None:
+        """The row has its outcome; its list is told."""
+        error = self.error
+        result = RowResult(
+            self.row.number,
+            outcome,
+            evidence,
+            self.reason if reason is None else reason,
+            error.status,
+            error.code,
+            error.message,
+            error.more_info,
+            self.sends,
+            self._request_id,
+            self.finished_at or self._list.wall_clock(),
+            round(self._spent_s * 1000, 1),
+            suggestion,
+            *((None, None, None, None) if entry is None else (entry.sid, *entry.key, entry.name)),
+        )
+        self._list.ended(self, result, is_certain=outcome is not Outcome.UNKNOWN)
+
+    def _forgive(self) -> None:
+        """What was said against it on the way is no part of a good end."""
+        self.error = _NO_ERROR
+        self.reason = ""

@@ -1,0 +1,421 @@
+"""The run: every account with work, what is open of it, and how it comes to its end.
+
+`Engine` opens lists, one per account in turn, so that no account waits for another's; it has
+them carried out by the scheduler's workers, written by the committer, and ends when nothing is
+left, or when it is told to stop and all that was in flight has ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Sequence
+
+import anyio
+import orjson
+from anyio.abc import TaskGroup
+
+from bulkipacl.engine.account import BLOCKED, CREDENTIALS_REFUSED, Account
+from bulkipacl.engine.acl import OpenList
+from bulkipacl.engine.committer import Committer, Offload, in_thread
+from bulkipacl.engine.names import Unnamed, find_sids
+from bulkipacl.engine.reading import Reading
+from bulkipacl.engine.scheduler import Lane, Scheduler
+from bulkipacl.errors import BulkError, CredentialError
+from bulkipacl.model import GOOD_OUTCOMES, ApiError, Outcome, RowResult
+from bulkipacl.settings import ACCOUNT_OPEN_LISTS, OPEN_LISTS, ROUND_ROWS, Settings
+from bulkipacl.store import views
+from bulkipacl.store.journal import KeptSnapshot, name_lists
+from bulkipacl.store.rundir import RunDirectory
+from bulkipacl.twilio import contract
+from bulkipacl.twilio.transport import Transport
+
+_CREDENTIALS_HINT = "check the credential of this account (`bulkipacl check`), then resume"
+_RESUME_HINT = "`bulkipacl resume` the run to carry it out"
+
+
+class Engine:
+    """Carries out all rows of a run directory that have no outcome.
+
+    Attributes:
+        outcomes: rows that ended in this session, by outcome.
+        failures: how many of them did not end well.
+        stopping: why nothing new is begun any more, or "".
+
+    Args:
+        offload: runs a commit, which blocks.
+        on_ended: told of rows whose outcome has just become durable.
+        reach: raises CredentialError where an account has no credential.
+    """
+
+    def __init__(
+        self,
+        directory: RunDirectory,
+        settings: Settings,
+        transport: Transport,
+        *,
+        offload: Offload = in_thread,
+        on_ended: Callable[[Sequence[RowResult]], None] | None = None,
+        reach: Callable[[str], object] | None = None,
+        rng: random.Random | None = None,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.directory = directory
+        self.settings = settings
+        self.wall_clock = wall_clock
+        self.uniform = (rng or random.SystemRandom()).uniform
+        self.outcomes: Counter[Outcome] = Counter()
+        self.failures = 0
+        self.stopping = ""
+        self.accounts: dict[int, Account] = {}
+        self._scheduler = Scheduler(transport, settings.max_in_flight)
+        self._committer = Committer(directory, offload, on_ended)
+        self._reach = reach
+        self._throttled_before = 0
+        self._is_blocked = False
+        self._waiting: deque[tuple[int, str]] = deque()
+        self._hungry: deque[Account] = deque()
+        self._open: dict[int, tuple[Account, OpenList]] = {}
+        self._open_per_account: Counter[int] = Counter()
+        self._queued: set[int] = set()
+        self._again: set[int] = set()
+        self._naming = 0
+        self._is_input_open = False
+        self._is_feeding = False
+        self._done = anyio.Event()
+        self._loop: asyncio.AbstractEventLoop
+        self._group: TaskGroup
+
+    # --- the whole ------------------------------------------------------------------------
+
+    async def execute(self, *, is_input_open: bool = False) -> None:
+        """Carry everything out. Returns when every row ended, or after `stop`.
+
+        Args:
+            is_input_open: rows still arrive; they are told of by `arrived` and `input_ended`.
+
+        Raises:
+            StoreError: the run directory cannot be written; nothing unrecorded was sent.
+        """
+        self._loop = asyncio.get_running_loop()
+        self._is_input_open = is_input_open
+        started_at = self.now()
+        if not is_input_open:
+            self._waiting.extend(views.accounts(self.directory))
+        try:
+            async with anyio.create_task_group() as self._group:
+                self._scheduler.start(self._group)
+                self._group.start_soon(self._commit_all)
+                self._feed()
+                self._check_done()
+                await self._done.wait()
+                self._scheduler.close()
+                self._committer.close()
+        except BaseExceptionGroup as group:
+            raise first_error(group) from None
+        finally:
+            await self._committer.flush()
+            views.add_up(
+                self.directory,
+                {
+                    "requests": self.requests,
+                    "throttled": self.throttled,
+                    "elapsed_s": self.now() - started_at,
+                },
+            )
+
+    async def _commit_all(self) -> None:
+        await self._committer.work()
+        self._group.cancel_scope.cancel()
+
+    def stop(self, reason: str) -> None:
+        """Begin nothing new; what is in flight ends, what is ambiguous is read back."""
+        if self.stopping:
+            return
+        self.stopping = reason
+        self._waiting.clear()
+        self._hungry.clear()
+        for _, one in list(self._open.values()):
+            one.halt()
+        self._check_done()
+
+    def stop_now(self, reason: str) -> None:
+        """Cut what is in flight. Its rows are unknown until a resume settles them."""
+        self.stopping = self.stopping or reason
+        for _, one in self._open.values():
+            for number in one.never_sent():
+                self.record(
+                    RowResult(
+                        number,
+                        Outcome.NOT_ATTEMPTED,
+                        reason=reason,
+                        finished_at=self.wall_clock(),
+                        suggestion=_RESUME_HINT,
+                    )
+                )
+        self._group.cancel_scope.cancel()
+
+    @property
+    def ending(self) -> str:
+        """How the run ended, once it has."""
+        return self.stopping or ("breaker" if self._is_blocked else "finished")
+
+    @property
+    def is_stopping(self) -> bool:
+        """Nothing new is begun any more."""
+        return bool(self.stopping)
+
+    @property
+    def in_flight(self) -> int:
+        """Requests sent and unanswered."""
+        return self._scheduler.in_flight
+
+    @property
+    def requests(self) -> int:
+        """Requests sent in this session."""
+        return self._scheduler.sent
+
+    @property
+    def throttled(self) -> int:
+        """Answers of 429 in this session."""
+        return self._throttled_before + sum(a.throttled_count for a in self.accounts.values())
+
+    @property
+    def open_lists(self) -> int:
+        """Lists under way."""
+        return len(self._open)
+
+    # --- input that arrives while it is sent ------------------------------------------------
+
+    def arrived(self, pairs: Iterable[tuple[int, int]]) -> None:
+        """Lists, as (account, list) numbers, have new rows in the store."""
+        for account_id, list_id in pairs:
+            account = self.accounts.get(account_id)
+            if account is None:
+                sid = next(s for n, s in views.accounts(self.directory) if n == account_id)
+                account = self.accounts[account_id] = self._start_account(account_id, sid)
+            self._queue_list(account, list_id)
+        self._feed()
+
+    def input_ended(self) -> None:
+        """No more rows arrive."""
+        self._is_input_open = False
+        self._check_done()
+
+    # --- opening lists --------------------------------------------------------------------
+
+    def _start_account(self, number: int, sid: str) -> Account:
+        account = Account(self, number, sid)
+        if self._reach is not None:
+            try:
+                self._reach(sid)
+            except CredentialError as exc:
+                account.stop(CREDENTIALS_REFUSED, ApiError(0, 0, exc.message))
+        if self.settings.rate_per_s is not None:
+            self._group.start_soon(account.keep_pace)
+        return account
+
+    def _queue_list(self, account: Account, list_id: int) -> None:
+        if account.stopped is not None or self.is_stopping:
+            return
+        if list_id in self._open:
+            self._again.add(list_id)
+        elif list_id not in self._queued:
+            self._queued.add(list_id)
+            account.backlog.append(list_id)
+            self._hungry.append(account)
+
+    def _feed(self) -> None:
+        """Open lists while there is room, each account one in its turn."""
+        if self._is_feeding:
+            return
+        self._is_feeding = True
+        while not self.is_stopping and len(self._open) < OPEN_LISTS:
+            account = self._next_account()
+            if account is None:
+                break
+            if not account.backlog or account.stopped is not None:
+                continue
+            if self._open_per_account[account.number] >= ACCOUNT_OPEN_LISTS:
+                continue  # It comes back when one of its lists closes.
+            list_id = account.backlog.popleft()
+            self._queued.discard(list_id)
+            self._open_list(account, list_id)
+            if account.backlog:
+                self._hungry.append(account)
+        self._is_feeding = False
+
+    def _next_account(self) -> Account | None:
+        """An account that has not been opened yet, or else the next that has more lists."""
+        while self._waiting:
+            number, sid = self._waiting.popleft()
+            lists = views.lists_to_do(self.directory, number)
+            if lists:
+                account = self.accounts[number] = self._start_account(number, sid)
+                names = [info for n in lists if not (info := self._info(n)).sid]
+                if names:
+                    self._look_up(account, {info.id: info.name for info in names})
+                account.backlog.extend(n for n in lists if n not in {i.id for i in names})
+                self._queued.update(account.backlog)
+                return account
+        return self._hungry.popleft() if self._hungry else None
+
+    def _info(self, list_id: int) -> views.ListInfo:
+        return views.list_info(self.directory, list_id)
+
+    def _open_list(self, account: Account, list_id: int) -> None:
+        info = self._info(list_id)
+        if not info.sid:
+            self._look_up(account, {info.id: info.name})
+            return
+        rows = views.rows_to_do(self.directory, list_id, ROUND_ROWS)
+        one = OpenList(self, account, info, rows, ROUND_ROWS)
+        self._open[list_id] = (account, one)
+        self._open_per_account[account.number] += 1
+        one.start()
+
+    def list_closed(self, list_id: int, round_number: int | None, *, has_more: bool) -> None:
+        """A list is done with; its open round, if a number is given, is closed."""
+        account, _ = self._open.pop(list_id)
+        self._open_per_account[account.number] -= 1
+        if round_number is not None:
+            self._committer.batch.closed.append((list_id, round_number))
+            self._committer.soon()
+        if has_more or list_id in self._again:
+            self._again.discard(list_id)
+            # Its next round asks the store what is left to do: after the commit that says so.
+            self._committer.batch.after.append(lambda: self._next_round(account, list_id))
+            self._naming += 1
+            self._committer.soon(is_urgent=True)
+        if account.backlog:
+            self._hungry.append(account)
+        self._feed()
+        self._retire(account)
+        self._check_done()
+
+    def _next_round(self, account: Account, list_id: int) -> None:
+        self._naming -= 1
+        self._queue_list(account, list_id)
+        self._feed()
+        self._check_done()
+
+    def _retire(self, account: Account) -> None:
+        """Forget an account that has nothing left, so that 10,000 of them cost no memory."""
+        is_busy = account.backlog or self._open_per_account[account.number] or account.in_flight
+        if is_busy or self._is_input_open or self._naming or account.stopped is not None:
+            return
+        if self.settings.rate_per_s is None and account.number in self.accounts:
+            self._throttled_before += account.throttled_count
+            del self.accounts[account.number]
+            del self._open_per_account[account.number]
+
+    # --- lists by name --------------------------------------------------------------------
+
+    def _look_up(self, account: Account, names: dict[int, str]) -> None:
+        self._naming += 1
+        request = contract.read_lists(account.sid)
+        Reading(
+            account,
+            request,
+            "ip_access_control_lists",
+            lambda reading: self._looked_up(account, names, reading),
+        ).start()
+
+    def _looked_up(self, account: Account, names: dict[int, str], reading: Reading) -> None:
+        self._naming -= 1
+        if reading.error is None:
+            sids, missing = find_sids(names, reading.values)
+            if sids:
+                for list_id in name_lists(self.directory, account.number, sids):
+                    self._queue_list(account, list_id)
+        else:
+            missing = (
+                {} if reading.is_dropped else dict.fromkeys(names, Unnamed(reading.reason, ""))
+            )
+        for list_id, why in missing.items():
+            self._fail_list(list_id, why, reading.error or ApiError(0))
+        self._feed()
+        self._check_done()
+
+    def _fail_list(self, list_id: int, why: Unnamed, error: ApiError) -> None:
+        for row in views.rows_of_list(self.directory, list_id):
+            self.record(
+                RowResult(
+                    row.number,
+                    Outcome.FAILED,
+                    reason=why.reason,
+                    status=error.status,
+                    code=error.code,
+                    message=error.message,
+                    more_info=error.more_info,
+                    finished_at=self.wall_clock(),
+                    suggestion=why.suggestion,
+                )
+            )
+
+    # --- what accounts and lists ask ------------------------------------------------------
+
+    def now(self) -> float:
+        """The event loop's time, in seconds."""
+        return self._loop.time()
+
+    def call_later(self, delay_s: float, call: Callable[[], None]) -> None:
+        """Call it from the event loop after so long."""
+        self._loop.call_later(max(delay_s, 0.0), call)
+
+    def wake(self, lane: Lane) -> None:
+        """An account may have become able to send."""
+        self._scheduler.wake(lane)
+
+    def keep(self, snapshot: KeptSnapshot, then: Callable[[], None]) -> None:
+        """Make a snapshot durable, and call `then` once it is."""
+        self._committer.batch.snapshots.append(snapshot)
+        self._committer.batch.after.append(then)
+        self._committer.soon(is_urgent=True)
+
+    def record(self, result: RowResult) -> None:
+        """A row has its outcome."""
+        self.outcomes[result.outcome] += 1
+        if result.outcome not in GOOD_OUTCOMES and result.outcome is not Outcome.NOT_ATTEMPTED:
+            self.failures += 1
+        self._committer.batch.results.append(result)
+        self._committer.soon()
+
+    def note(self, kind: str, text: str) -> None:
+        """What a person should know besides the rows."""
+        self._committer.batch.notes.append((kind, text))
+        self._committer.soon()
+
+    def account_stopped(self, number: int, sid: str, reason: str, error: ApiError) -> None:
+        """Nothing more is sent for an account: its rows are not_attempted."""
+        self._is_blocked = self._is_blocked or reason == BLOCKED
+        hint = _CREDENTIALS_HINT if reason == CREDENTIALS_REFUSED else _RESUME_HINT
+        why = {
+            "reason": reason,
+            "status": error.status,
+            "code": error.code,
+            "message": error.message,
+            "more_info": error.more_info,
+            "suggestion": hint,
+        }
+        self._committer.batch.stopped.append((sid, orjson.dumps(why).decode()))
+        self._committer.soon()
+        for account, one in list(self._open.values()):
+            if account.number == number:
+                one.halt()
+
+    def _check_done(self) -> None:
+        if self._open or (self._naming and not self.is_stopping):
+            return
+        if self.is_stopping or not (self._waiting or self._queued or self._is_input_open):
+            self._done.set()
+
+
+def first_error(error: BaseException) -> BaseException:
+    """The error inside nested groups: ours before anything else."""
+    while isinstance(error, BaseExceptionGroup):
+        ours = error.subgroup(BulkError)
+        error = (ours or error).exceptions[0]
+    return error

@@ -1,0 +1,143 @@
+"""Snapshots before, outcomes after: what the engine writes, one transaction per batch.
+
+`Batch` gathers what happened since the last commit; `commit` writes it whole or not at all.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import orjson
+
+from bulkipacl.model import Entry, Outcome, RowResult
+from bulkipacl.store.rundir import RunDirectory
+
+_INSERT_OUTCOME = (
+    "INSERT OR REPLACE INTO outcome VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class KeptSnapshot:
+    """A snapshot as the journal keeps it, with the rows that it covers."""
+
+    list_id: int
+    round: int
+    taken_at: float
+    last_row: int
+    entries: tuple[Entry, ...]
+
+
+@dataclass(slots=True)
+class Batch:
+    """What happened since the last commit.
+
+    Attributes:
+        snapshots: new rounds; each closes the list's earlier ones.
+        results: rows that ended.
+        closed: (list, round) whose rows have all ended.
+        stopped: (account sid, JSON of the reason), for accounts for which nothing more is sent.
+        notes: (kind, text).
+        after: called in the committing thread's caller once all of this is durable.
+    """
+
+    snapshots: list[KeptSnapshot] = field(default_factory=list)
+    results: list[RowResult] = field(default_factory=list)
+    closed: list[tuple[int, int]] = field(default_factory=list)
+    stopped: list[tuple[str, str]] = field(default_factory=list)
+    notes: list[tuple[str, str]] = field(default_factory=list)
+    after: list[Callable[[], None]] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(
+            self.snapshots
+            or self.results
+            or self.closed
+            or self.stopped
+            or self.notes
+            or self.after
+        )
+
+
+def commit(run: RunDirectory, batch: Batch) -> None:
+    """Write a batch in one transaction; it is durable when this returns.
+
+    Raises:
+        StoreError: nothing of it was written.
+    """
+    with run.transaction() as db:
+        db.executemany(
+            "UPDATE snapshot SET is_open = 0 WHERE list_id = ? AND is_open = 1",
+            [(kept.list_id,) for kept in batch.snapshots],
+        )
+        db.executemany(
+            "INSERT INTO snapshot VALUES (?, ?, ?, ?, 1, ?)",
+            [
+                (kept.list_id, kept.round, kept.taken_at, kept.last_row, pack(kept.entries))
+                for kept in batch.snapshots
+            ],
+        )
+        insert_outcomes(db, batch.results)
+        db.executemany(
+            "UPDATE snapshot SET is_open = 0 WHERE list_id = ? AND round = ?", batch.closed
+        )
+        db.executemany(
+            "UPDATE account SET stopped = ? WHERE sid = ?",
+            [(reason, sid) for sid, reason in batch.stopped],
+        )
+        add_notes(db, batch.notes)
+
+
+def insert_outcomes(db: sqlite3.Connection, results: Sequence[RowResult]) -> None:
+    """Keep how rows ended; about 2 us a row in batches."""
+    db.executemany(_INSERT_OUTCOME, results)
+
+
+def add_notes(db: sqlite3.Connection, notes: Sequence[tuple[str, str]]) -> None:
+    """Keep (kind, text) pairs with the time."""
+    db.executemany(
+        "INSERT INTO note (at, kind, text) VALUES (?, ?, ?)",
+        [(time.time(), kind, text) for kind, text in notes],
+    )
+
+
+def reopen(run: RunDirectory) -> None:
+    """Make a run ready to be carried on: what had not truly ended has no outcome again."""
+    with run.transaction() as db:
+        db.execute(
+            "DELETE FROM outcome WHERE outcome IN (?, ?)", (Outcome.UNKNOWN, Outcome.NOT_ATTEMPTED)
+        )
+        db.execute("UPDATE account SET stopped = NULL")
+
+
+def name_lists(run: RunDirectory, account_id: int, sids: Mapping[int, str]) -> list[int]:
+    """Give lists that were named by their FriendlyName their sids; returns their numbers.
+
+    Where the input names the same list by sid too, the two become one: the other's number is
+    returned, and it has the rows of both.
+    """
+    numbers = []
+    with run.transaction() as db:
+        for list_id, sid in sids.items():
+            same = db.execute(
+                "SELECT id FROM list WHERE account_id = ? AND sid = ?", (account_id, sid)
+            ).fetchone()
+            if same is None:
+                db.execute("UPDATE list SET sid = ? WHERE id = ?", (sid, list_id))
+            else:
+                db.execute("UPDATE row SET list_id = ? WHERE list_id = ?", (same[0], list_id))
+            numbers.append(list_id if same is None else int(same[0]))
+    return numbers
+
+
+def pack(entries: Sequence[Entry]) -> bytes:
+    """Entries as the journal keeps them."""
+    return orjson.dumps([(e.sid, e.address, e.prefix, e.name) for e in entries])
+
+
+def unpack(blob: bytes) -> tuple[Entry, ...]:
+    """The entries of a kept snapshot."""
+    return tuple(Entry(*fields) for fields in orjson.loads(blob))

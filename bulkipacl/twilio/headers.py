@@ -1,0 +1,295 @@
+"""What both sides of the transport share: the head of a request, the reading of an answer.
+
+Both sides send the same bytes and understand the same answers because both take them from here.
+What this does not do: it opens, sends and waits for nothing, and decides nothing about retries.
+
+    Heads           a request's head, checked and ready-made per account
+    read_answer     status, headers and body as an `Attempt`
+    lost            what went wrong as an `Attempt`
+    read_body       a body, never more of it than MAX_BODY_BYTES
+    error_text, timeout_text
+                    what went wrong in a few words, without secrets
+"""
+
+from __future__ import annotations
+
+import errno
+import math
+import os
+import re
+import zlib
+from collections.abc import Callable, Mapping
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+
+import aiohttp
+from aiohttp.http_exceptions import HttpProcessingError
+from multidict import istr
+
+from bulkipacl import __version__
+from bulkipacl.credentials import CredentialMap
+from bulkipacl.model import Attempt, Reach, Request
+from bulkipacl.settings import MAX_BODY_BYTES, Settings
+from bulkipacl.twilio.hosts import BaseUrl
+
+_TARGET = re.compile(r"/(?!/)[!\"$-~]*")
+"""From the host on: visible ASCII, no fragment. Not `//`, which some servers read as a host."""
+
+_METHODS = frozenset({"GET", "POST", "DELETE"})
+_DECIMAL = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
+_LONGEST_HINT_S = 7 * 86_400.0
+"""A Retry-After past a week is a mistake or an attack, not a hint."""
+
+KEEPALIVE_S = 15.0
+"""An idle connection older than this is not used again: the longer it idles, the likelier it is
+that the far end is just closing it, and what is written then is ambiguous. aiohttp's default."""
+
+STALE_TRIES = 10
+"""Connections taken for one send before the host is called unfit. The pool sorts out closed ones
+itself, so more than one unfit connection in a row is already strange."""
+
+# Ready-made keys: a plain str is case-folded at every lookup.
+_RETRY_AFTER = istr("Retry-After")
+_CONCURRENT = istr("Twilio-Concurrent-Requests")
+_ID = istr("Twilio-Request-Id")
+_ENCODING = istr("Content-Encoding")
+
+
+class BodyTooLargeError(Exception):
+    """The answer's body passes MAX_BODY_BYTES."""
+
+
+class BodyEncodingError(Exception):
+    """The answer's body is not in the encoding that it claims."""
+
+
+class Heads:
+    """Makes the heads of requests; what is the same for all of an account is made once."""
+
+    def __init__(self, base: BaseUrl, credentials: CredentialMap) -> None:
+        self._base = base
+        self._credentials = credentials
+        self._fields: dict[tuple[str, str], list[tuple[str, str]]] = {}
+        self._bytes: dict[tuple[str, str], bytes] = {}
+
+    def check(self, request: Request) -> None:
+        """Refuse a request that the contract can never have made.
+
+        Raises:
+            ValueError: the method or the path would bend the request.
+        """
+        is_bent = _TARGET.fullmatch(request.path) is None
+        if is_bent or request.method not in _METHODS or (request.method == "GET" and request.body):
+            raise ValueError(f"not a request to the API: {request.method!r}")
+
+    def fields(self, request: Request) -> list[tuple[str, str]]:
+        """The head's fields but for Content-Length, in the order in which they are sent.
+
+        Raises:
+            CredentialError: the account has no credential that can be read.
+        """
+        key = (request.account_sid, request.method)
+        fields = self._fields.get(key)
+        if fields is None:
+            credential = self._credentials.for_account(request.account_sid)
+            fields = [
+                ("Host", self._base.host_header),
+                ("Authorization", credential.authorization),
+                ("Accept", "application/json"),
+                # A list is worth compressing; an answer to a write is not worth unpacking.
+                ("Accept-Encoding", "gzip, deflate" if request.method == "GET" else "identity"),
+                ("User-Agent", f"bulkipacl/{__version__}"),
+            ]
+            if request.method == "POST":
+                fields.append(("Content-Type", "application/x-www-form-urlencoded"))
+            self._fields[key] = fields
+        return fields
+
+    def wire_bytes(self, request: Request) -> bytes:
+        """The whole request as bytes; about 1 us.
+
+        Raises:
+            ValueError: see `check`.
+            CredentialError: see `fields`.
+        """
+        self.check(request)
+        key = (request.account_sid, request.method)
+        head = self._bytes.get(key)
+        if head is None:
+            lines = [f"{name}: {value}" for name, value in self.fields(request)]
+            head = self._bytes[key] = "\r\n".join([" HTTP/1.1", *lines, ""]).encode("ascii")
+        start = f"{request.method} {request.path}".encode("ascii")
+        if request.method != "GET":
+            return b"%b%bContent-Length: %d\r\n\r\n%b" % (
+                start,
+                head,
+                len(request.body),
+                request.body,
+            )
+        return b"%b%b\r\n" % (start, head)
+
+
+def read_answer(
+    status: int, headers: Mapping[str, str], body: bytes, duration_s: float, finished_at: float
+) -> Attempt:
+    """A whole HTTP answer as an `Attempt`; MAYBE_SENT where its body cannot be decoded."""
+    encoding = headers.get(_ENCODING)
+    reach, error = Reach.ANSWERED, ""
+    if encoding is not None and body:
+        try:
+            body = decode(body, encoding)
+        except (BodyEncodingError, BodyTooLargeError) as exc:
+            reach, error, body = Reach.MAYBE_SENT, error_text(exc), b""
+    hint = headers.get(_RETRY_AFTER)
+    concurrent = headers.get(_CONCURRENT)
+    request_id = headers.get(_ID)
+    return Attempt(
+        reach,
+        status,
+        body,
+        error,
+        None if hint is None else retry_after_s(hint, finished_at),
+        int(concurrent) if concurrent and _is_short(concurrent, 9, str.isdigit) else None,
+        request_id if request_id and _is_short(request_id, 64, str.isalnum) else "",
+        duration_s,
+        finished_at,
+    )
+
+
+def lost(
+    exc: BaseException | str, *, sent: bool, status: int, duration_s: float, finished_at: float
+) -> Attempt:
+    """What went wrong, as an `Attempt`. `sent` is whether a byte may have been written."""
+    return Attempt(
+        Reach.MAYBE_SENT if sent else Reach.NOT_SENT,
+        status,
+        error=exc if isinstance(exc, str) else error_text(exc),
+        duration_s=duration_s,
+        finished_at=finished_at,
+    )
+
+
+async def read_body(payload: aiohttp.StreamReader) -> bytes:
+    """A body to its end.
+
+    Raises:
+        BodyTooLargeError: more than MAX_BODY_BYTES arrived; what follows is not read.
+    """
+    chunks = []
+    size = 0
+    while not payload.at_eof():
+        chunk = await payload.readany()
+        size += len(chunk)
+        if size > MAX_BODY_BYTES:
+            raise BodyTooLargeError
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def decode(body: bytes, encoding: str) -> bytes:
+    """Undo a Content-Encoding, never making more than MAX_BODY_BYTES of it.
+
+    aiohttp's own decoder accepts a gzip body that stops in the middle (3.14); this one does not.
+
+    Raises:
+        BodyEncodingError: it is damaged, cut short, or of a kind that was not asked for.
+        BodyTooLargeError: it would unpack to more than MAX_BODY_BYTES.
+    """
+    encoding = encoding.strip().lower()
+    if encoding in ("", "identity"):
+        return body
+    if encoding in ("gzip", "x-gzip"):
+        window_bits = 31
+    elif encoding == "deflate":
+        # Meant is the zlib wrapper (RFC 9110), but servers that send the bare stream exist.
+        window_bits = 15 if body[0] & 0x0F == 8 else -15
+    else:
+        raise BodyEncodingError
+    parts = []
+    room = MAX_BODY_BYTES
+    while body:
+        unpacker = zlib.decompressobj(window_bits)
+        try:
+            part = unpacker.decompress(body, room + 1)
+        except zlib.error:
+            raise BodyEncodingError from None
+        room -= len(part)
+        if room < 0:
+            raise BodyTooLargeError
+        if not unpacker.eof:
+            raise BodyEncodingError
+        parts.append(part)
+        body = unpacker.unused_data
+    return b"".join(parts)
+
+
+def retry_after_s(text: str, now: float) -> float | None:
+    """A Retry-After in seconds from now (Unix seconds), or None where it makes no sense."""
+    text = text.strip()
+    if _DECIMAL.fullmatch(text):
+        wait_s = float(text)
+    else:
+        try:
+            moment = parsedate_to_datetime(text[:64])
+        except (ValueError, OverflowError, IndexError):
+            return None
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        # A date that has just passed means now; the clocks need not agree to the second.
+        wait_s = moment.timestamp() - now
+        if -60.0 < wait_s < 0.0:
+            wait_s = 0.0
+    return wait_s if math.isfinite(wait_s) and 0.0 <= wait_s <= _LONGEST_HINT_S else None
+
+
+def error_text(exc: BaseException) -> str:
+    """An exception in a few stable words: no URL, no secret, no address of an object."""
+    match exc:
+        case BodyTooLargeError():
+            return f"the answer is larger than {MAX_BODY_BYTES:,} bytes"
+        case BodyEncodingError():
+            return "the answer's content encoding cannot be undone"
+        case aiohttp.ClientHttpProxyError():
+            return f"the proxy refused the tunnel with status {exc.status}"
+        case aiohttp.ClientProxyConnectionError():
+            return f"the proxy cannot be reached: {_os_words(exc)}"
+        case aiohttp.ClientConnectorCertificateError():
+            # OpenSSL's reason; absent where the error was not made by it.
+            why = getattr(exc.certificate_error, "verify_message", "")
+            return f"the TLS certificate is not trusted{': ' if why else ''}{why}"
+        case aiohttp.ClientConnectorSSLError() | aiohttp.ServerFingerprintMismatch():
+            return "the TLS handshake failed"
+        case aiohttp.ClientConnectorDNSError():
+            return "the host name cannot be resolved"
+        case aiohttp.ClientConnectorError():
+            return f"cannot connect: {_os_words(exc)}"
+        case aiohttp.ServerDisconnectedError():
+            return "the connection was closed before the answer was complete"
+        case aiohttp.ClientPayloadError():
+            return "the answer was cut short"
+        case HttpProcessingError() | aiohttp.ClientResponseError():
+            return "the answer is not HTTP"
+        case TimeoutError():
+            return "timed out"
+        case OSError():
+            return f"the connection was lost: {_os_words(exc)}"
+    return f"the exchange failed: {type(exc).__name__}"
+
+
+def _is_short(text: str, longest: int, kind: Callable[[str], bool]) -> bool:
+    """Whether a field is ASCII, of one kind of character and not too long to be kept."""
+    return len(text) <= longest and text.isascii() and kind(text)
+
+
+def timeout_text(exc: TimeoutError, settings: Settings) -> str:
+    """Which of the two times for an answer ran out."""
+    if isinstance(exc, aiohttp.SocketTimeoutError):
+        return f"not a byte within {settings.read_timeout_s:g} s"
+    return f"no whole answer within {settings.timeout_s:g} s"
+
+
+def _os_words(exc: OSError) -> str:
+    """The system's words for an errno: those of the exception may hold addresses."""
+    if exc.errno is None or exc.errno not in errno.errorcode:
+        return "the peer or the network gave up"
+    return os.strerror(exc.errno)
