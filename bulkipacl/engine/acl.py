@@ -181,9 +181,10 @@ class OpenList:
         ended = {row.number for row, _ in done}
         return [row for row in self._rows if row.number not in ended]
 
-    def _next(self, lane: deque[Row]) -> None:
+    def _next(self, lane: deque[Row], *, follows_held: bool = False) -> None:
         if lane and not self._is_halted:
             work = RowWork(lane[0], lane, self)
+            work.follows_held = follows_held
             if self._prior is not None and work.row.number <= self._prior.last_row:
                 work.landings = 1  # The run that was cut off may have sent it.
             self._turns.append(work)
@@ -253,7 +254,8 @@ class OpenList:
             self._moving.discard(work)
             if work.write.operation is Operation.CREATE:
                 self._promised -= 1
-        if self._late and result.outcome is not Outcome.UNKNOWN:
+        is_held = work.follows_held or work.row.number in self._late
+        if is_held and result.outcome is not Outcome.UNKNOWN:
             self._held[result.number] = result
         else:
             self._run.record(result)
@@ -261,7 +263,7 @@ class OpenList:
             return
         work.lane.popleft()
         if is_certain:
-            self._next(work.lane)
+            self._next(work.lane, follows_held=is_held)
         else:
             self._skip(work.lane)
         self._order.ended(work.row, is_good=result.outcome in GOOD_OUTCOMES)
@@ -350,6 +352,7 @@ class OpenList:
         if reading.reason == LIST_NOT_FOUND:
             self._gone = reading.error
         waiting, self._ambiguous = self._ambiguous, []
+        self._is_turning = True  # Until all of them are where they belong, nothing is at its end.
         for work in waiting:
             if entries is not None and work.read_after > reading.started_at:
                 self._ambiguous.append(work)
@@ -357,11 +360,16 @@ class OpenList:
             self._moving.add(work)
             if entries is not None:
                 work.settle(entries)
+                if work in self._moving:
+                    # It is sent again, and what was given up may land yet: so the last reading
+                    # comes a settle time after this one.
+                    self._late_at = self.account.now()
             elif self._gone is not None:
                 self._fail_gone(work)
             else:
                 self._is_unsettled = True
                 work.unknown(reading.reason, reading.error or ApiError(0))
+        self._is_turning = False
         self._schedule_reading()
         self._take_turns()
 

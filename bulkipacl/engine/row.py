@@ -44,6 +44,7 @@ class RowWork:
         landings: how many of them may have had their effect without saying so.
         failures: sends that have to be made again, answers of 429 left out.
         read_after: from when on a reading of the list may settle it (loop time).
+        follows_held: an earlier row on the same entry holds its outcome back, so this one does.
         is_in_flight: sent and unanswered.
         last_word: nothing more is sent; the next reading says how it ended.
         error: the last thing that the API or the transport said against it.
@@ -57,6 +58,7 @@ class RowWork:
         "error",
         "failures",
         "finished_at",
+        "follows_held",
         "is_in_flight",
         "landings",
         "lane",
@@ -81,6 +83,7 @@ class RowWork:
         self.read_after = 0.0
         self.last_word = False
         self.is_in_flight = False
+        self.follows_held = False
         self.error = _NO_ERROR
         self.reason = ""
         self.finished_at = 0.0

@@ -254,11 +254,15 @@ class Engine:
             lists = views.lists_to_do(self.directory, number)
             if lists:
                 account = self.accounts[number] = self._start_account(number, sid)
-                names = [info for n in lists if not (info := self._info(n)).sid]
+                infos = [self._info(n) for n in lists]
+                names = {info.id: info.name for info in infos if not info.sid}
                 if names:
-                    self._look_up(account, {info.id: info.name for info in names})
-                account.backlog.extend(n for n in lists if n not in {i.id for i in names})
-                self._queued.update(account.backlog)
+                    # A name may turn out to be one of the lists named by sid; then the rows of
+                    # both are one list's, in row order: so none is opened before.
+                    self._look_up(account, names, [n for n in lists if n not in names])
+                    continue
+                account.backlog.extend(lists)
+                self._queued.update(lists)
                 return account
         return self._hungry.popleft() if self._hungry else None
 
@@ -268,7 +272,7 @@ class Engine:
     def _open_list(self, account: Account, list_id: int) -> None:
         info = self._info(list_id)
         if not info.sid:
-            self._look_up(account, {info.id: info.name})
+            self._look_up(account, {info.id: info.name}, ())
             return
         rows = views.rows_to_do(self.directory, list_id, ROUND_ROWS)
         one = OpenList(self, account, info, rows, ROUND_ROWS)
@@ -313,18 +317,22 @@ class Engine:
 
     # --- lists by name --------------------------------------------------------------------
 
-    def _look_up(self, account: Account, names: dict[int, str]) -> None:
+    def _look_up(self, account: Account, names: dict[int, str], then: Sequence[int]) -> None:
         self._naming += 1
         request = contract.read_lists(account.sid)
         Reading(
             account,
             request,
             "ip_access_control_lists",
-            lambda reading: self._looked_up(account, names, reading),
+            lambda reading: self._looked_up(account, names, then, reading),
         ).start()
 
-    def _looked_up(self, account: Account, names: dict[int, str], reading: Reading) -> None:
+    def _looked_up(
+        self, account: Account, names: dict[int, str], then: Sequence[int], reading: Reading
+    ) -> None:
         self._naming -= 1
+        for list_id in then:
+            self._queue_list(account, list_id)
         if reading.error is None:
             sids, missing = find_sids(names, reading.values)
             if sids:

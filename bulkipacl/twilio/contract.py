@@ -198,7 +198,10 @@ def _judge_answer(
 
 def _judge_success(operation: Operation, attempt: Attempt, wanted: Entry, list_sid: str) -> Verdict:
     if operation is Operation.DELETE:
-        return _DELETED
+        # 204 is the documented answer; another 2xx came from something else on the way.
+        if attempt.status == 204:
+            return _DELETED
+        return _maybe_sent(operation, "unreadable_answer", _unreadable(attempt))
     try:
         body = orjson.loads(attempt.body)
         echo = read_entry(body)
