@@ -56,7 +56,13 @@ class OpenList:
     """
 
     def __init__(
-        self, run: RunPort, account: AccountPort, info: ListInfo, rows: Sequence[Row], limit: int
+        self,
+        run: RunPort,
+        account: AccountPort,
+        info: ListInfo,
+        rows: Sequence[Row],
+        *,
+        has_more: bool,
     ) -> None:
         self.account = account
         self.sid = info.sid
@@ -67,7 +73,7 @@ class OpenList:
         self._run = run
         self._id = info.id
         self._rows = rows
-        self._has_more = len(rows) == limit
+        self._has_more = has_more
         self._prior = views.open_snapshot(run.directory, info.id)
         self._round: int | None = None
         self.rows_count = len(rows)

@@ -24,9 +24,11 @@ from bulkipacl.engine.names import Unnamed, find_sids
 from bulkipacl.engine.reading import Reading
 from bulkipacl.engine.scheduler import Lane, Scheduler
 from bulkipacl.errors import BulkError, CredentialError
-from bulkipacl.model import GOOD_OUTCOMES, ApiError, Outcome, RowResult
+from bulkipacl.intake import check_rows
+from bulkipacl.model import GOOD_OUTCOMES, ApiError, Outcome, Problem, Row, RowResult
 from bulkipacl.settings import ACCOUNT_OPEN_LISTS, OPEN_LISTS, ROUND_ROWS, Settings
 from bulkipacl.store import views
+from bulkipacl.store.intake import invalid_result
 from bulkipacl.store.journal import KeptSnapshot, name_lists
 from bulkipacl.store.rundir import RunDirectory
 from bulkipacl.twilio import contract
@@ -83,6 +85,7 @@ class Engine:
         self._again: set[int] = set()
         self._naming = 0
         self._is_input_open = False
+        self._checks_rounds = False
         self._is_feeding = False
         self._done = anyio.Event()
         self._loop: asyncio.AbstractEventLoop
@@ -100,7 +103,7 @@ class Engine:
             StoreError: the run directory cannot be written; nothing unrecorded was sent.
         """
         self._loop = asyncio.get_running_loop()
-        self._is_input_open = is_input_open
+        self._is_input_open = self._checks_rounds = is_input_open
         started_at = self.now()
         if not is_input_open:
             self._waiting.extend(views.accounts(self.directory))
@@ -275,10 +278,23 @@ class Engine:
             self._look_up(account, {info.id: info.name}, ())
             return
         rows = views.rows_to_do(self.directory, list_id, ROUND_ROWS)
-        one = OpenList(self, account, info, rows, ROUND_ROWS)
+        has_more = len(rows) == ROUND_ROWS
+        if self._checks_rounds:
+            rows = self._without_invalid(rows)
+        one = OpenList(self, account, info, rows, has_more=has_more)
         self._open[list_id] = (account, one)
         self._open_per_account[account.number] += 1
         one.start()
+
+    def _without_invalid(self, rows: list[Row]) -> list[Row]:
+        """Rows of one list checked against each other, where the whole input could not be."""
+        errors: dict[int, list[Problem]] = {}
+        for number, problem in check_rows(rows):
+            if not problem.is_warning:
+                errors.setdefault(number, []).append(problem)
+        for number, problems in errors.items():
+            self.record(invalid_result(number, problems))
+        return [row for row in rows if row.number not in errors]
 
     def list_closed(self, list_id: int, round_number: int | None, *, has_more: bool) -> None:
         """A list is done with; its open round, if a number is given, is closed."""
