@@ -14,10 +14,11 @@ from collections.abc import Sequence
 
 from bulkipacl.engine.decide import ListState, Settled, Wait, Write, decide, free_places
 from bulkipacl.engine.lanes import split_into_lanes
+from bulkipacl.engine.late import Late
 from bulkipacl.engine.order import Order
 from bulkipacl.engine.ports import AccountPort, RunPort
 from bulkipacl.engine.reading import Reading
-from bulkipacl.engine.repair import Found, LateWrite, Repair, find_repairs
+from bulkipacl.engine.repair import Found, Repair
 from bulkipacl.engine.resume import settle_prior
 from bulkipacl.engine.row import RowWork
 from bulkipacl.model import (
@@ -29,7 +30,6 @@ from bulkipacl.model import (
     Outcome,
     Row,
     RowResult,
-    cidr_text,
 )
 from bulkipacl.store import views
 from bulkipacl.store.journal import KeptSnapshot
@@ -84,9 +84,7 @@ class OpenList:
         self._moving: set[RowWork] = set()
         self._ambiguous: list[RowWork] = []
         self._promised = 0
-        self._late: dict[int, RowWork] = {}
-        self._late_at = 0.0
-        self._held: dict[int, RowResult] = {}
+        self._late = Late()
         self._pending = {row.number: None for row in rows}
         self._repairs = 0
         self._gone: ApiError | None = None
@@ -260,9 +258,9 @@ class OpenList:
             self._moving.discard(work)
             if work.write.operation is Operation.CREATE:
                 self._promised -= 1
-        is_held = work.follows_held or work.row.number in self._late
+        is_held = self._late.holds(work)
         if is_held and result.outcome is not Outcome.UNKNOWN:
-            self._held[result.number] = result
+            self._late.hold(result)
         else:
             self._run.record(result)
         if not work.lane:
@@ -321,7 +319,7 @@ class OpenList:
 
     def never_sent(self) -> list[int]:
         """Numbers of rows of this round of which nothing was ever sent (for a hard stop)."""
-        touched = set(self._late) | set(self._held) | {w.row.number for w in self._ambiguous}
+        touched = self._late.touched() | {w.row.number for w in self._ambiguous}
         touched |= {w.row.number for w in self._moving if w.is_in_flight}
         return [n for n in self._pending if n not in touched]
 
@@ -329,8 +327,7 @@ class OpenList:
 
     def maybe_landed(self, work: RowWork) -> None:
         """A write of the row may have had its effect, or may yet."""
-        self._late[work.row.number] = work
-        self._late_at = self.account.now()
+        self._late.add(work, self.account.now())
 
     def read_back(self, work: RowWork, after_s: float) -> None:
         """The row goes on when the list was read, `after_s` from now or later."""
@@ -369,7 +366,7 @@ class OpenList:
                 if work in self._moving:
                     # It is sent again, and what was given up may land yet: so the last reading
                     # comes a settle time after this one.
-                    self._late_at = self.account.now()
+                    self._late.at = self.account.now()
             elif self._gone is not None:
                 self._fail_gone(work)
             else:
@@ -394,10 +391,10 @@ class OpenList:
             return
         if self._late and self._gone is None:
             self._is_reading = True
-            due = self._late_at + self.settle_s
+            due = self._late.at + self.settle_s
             self._run.call_later(due - self.account.now(), self._read_last)
             return
-        for result in self._held.values():
+        for result in self._late.release():
             self._run.record(result)
         self._close(None if self._is_unsettled else self._round)
 
@@ -409,46 +406,25 @@ class OpenList:
         """The last reading: what landed late is found, and put right where it is too much."""
         self._is_reading = False
         entries = self._entries(reading)
-        late, self._late = self._late, {}
         if reading.reason == LIST_NOT_FOUND:
             self._gone = reading.error
             entries = ()
         if entries is None:
             # Their outcome stays open, and so does the round: a resume will settle them.
             self._is_unsettled = True
-            self._held.clear()
-            self._close_if_done()
-            return
-        writes = [LateWrite(n, work.write, self._may_adopt(work)) for n, work in late.items()]
-        for found in find_repairs(writes, self.state, self.known, entries):
-            if found.write is None:
-                self._held.pop(found.number, None)
-                late[found.number].done(found.entry, Evidence.READ_BACK)
-            else:
+            self._late.drop()
+        else:
+            self._is_turning = True
+            for found in self._late.settle(entries, self.state, self.known):
                 self._repairs += 1
                 Repair(self.account, self.sid, found, self._on_repaired).start()
+            self._is_turning = False
         self._close_if_done()
-
-    def _may_adopt(self, work: RowWork) -> bool:
-        """Whether an entry that turns up is the row's own: it had none, and nothing followed."""
-        held = self._held.get(work.row.number)
-        return held is None or (held.outcome is Outcome.FAILED and not work.lane)
 
     def _on_repaired(self, found: Found, error: ApiError | None) -> None:
         self._repairs -= 1
-        is_removal = found.write is not None and found.write.operation is Operation.DELETE
-        what = f"{cidr_text(*found.entry.key)} ({found.entry.sid}) of list {self.sid}"
-        if error is not None:
-            self._is_unsettled = True
-            self._held.pop(found.number, None)
-            self._run.note("late_left", f"row {found.number}: {what} landed late and is still so")
-        else:
-            reason = "late_duplicate_removed" if is_removal else "late_update_undone"
-            word = "removed" if is_removal else "set right"
-            self._run.note(reason, f"row {found.number}: {what} landed late and was {word}")
-            held = self._held.get(found.number)
-            if held is not None:
-                self._held[found.number] = held._replace(reason=reason)
+        self._is_unsettled = self._is_unsettled or error is not None
+        self._run.note(*self._late.repaired(found, is_done=error is None, list_sid=self.sid))
         self._close_if_done()
 
     def _close(self, round_number: int | None) -> None:

@@ -219,6 +219,18 @@ class RowWork:
         self._forgive()
         self.end(Outcome.UNCHANGED, reason=reason, entry=entry)
 
+    def recognise(self, now: Iterable[Entry]) -> None:
+        """A whole reading, after which nothing more is sent: ends if its effect can be seen."""
+        wanted = self.write.wanted
+        if self.write.operation is Operation.CREATE:
+            found = find_ours(wanted, now, self._list.known)
+            if found is not None and found[1]:
+                self.done(found[0], Evidence.READ_BACK)
+            return
+        there = next((entry for entry in now if entry.sid == wanted.sid), None)
+        if there == (None if self.write.operation is Operation.DELETE else wanted):
+            self.done(wanted, Evidence.READ_BACK)
+
     def done(self, entry: Entry, evidence: Evidence) -> None:
         """It took effect."""
         of_list, operation = self._list, self.write.operation

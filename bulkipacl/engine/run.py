@@ -20,8 +20,7 @@ from anyio.abc import TaskGroup
 from bulkipacl.engine.account import BLOCKED, CREDENTIALS_REFUSED, Account
 from bulkipacl.engine.acl import OpenList
 from bulkipacl.engine.committer import Committer, Offload, in_thread
-from bulkipacl.engine.names import Unnamed, find_sids
-from bulkipacl.engine.reading import Reading
+from bulkipacl.engine.naming import Naming
 from bulkipacl.engine.scheduler import Lane, Scheduler
 from bulkipacl.errors import BulkError, CredentialError
 from bulkipacl.intake import check_rows
@@ -29,9 +28,8 @@ from bulkipacl.model import GOOD_OUTCOMES, ApiError, Outcome, Problem, Row, RowR
 from bulkipacl.settings import ACCOUNT_OPEN_LISTS, OPEN_LISTS, ROUND_ROWS, Settings
 from bulkipacl.store import views
 from bulkipacl.store.intake import invalid_result
-from bulkipacl.store.journal import KeptSnapshot, name_lists
+from bulkipacl.store.journal import KeptSnapshot
 from bulkipacl.store.rundir import RunDirectory
-from bulkipacl.twilio import contract
 from bulkipacl.twilio.transport import Transport
 
 _CREDENTIALS_HINT = "check the credential of this account (`bulkipacl check`), then resume"
@@ -83,7 +81,8 @@ class Engine:
         self._open_per_account: Counter[int] = Counter()
         self._queued: set[int] = set()
         self._again: set[int] = set()
-        self._naming = 0
+        self._naming = Naming(self)
+        self._pending = 0
         self._is_input_open = False
         self._checks_rounds = False
         self._is_feeding = False
@@ -199,7 +198,7 @@ class Engine:
             if account is None:
                 sid = next(s for n, s in views.accounts(self.directory) if n == account_id)
                 account = self.accounts[account_id] = self._start_account(account_id, sid)
-            self._queue_list(account, list_id)
+            self.queue_list(account, list_id)
         self._feed()
 
     def input_ended(self) -> None:
@@ -220,7 +219,8 @@ class Engine:
             self._group.start_soon(account.keep_pace)
         return account
 
-    def _queue_list(self, account: Account, list_id: int) -> None:
+    def queue_list(self, account: Account, list_id: int) -> None:
+        """A list has rows to carry out: open it when its turn comes."""
         if account.stopped is not None or self.is_stopping:
             return
         if list_id in self._open:
@@ -262,7 +262,7 @@ class Engine:
                 if names:
                     # A name may turn out to be one of the lists named by sid; then the rows of
                     # both are one list's, in row order: so none is opened before.
-                    self._look_up(account, names, [n for n in lists if n not in names])
+                    self._naming.look_up(account, names, [n for n in lists if n not in names])
                     continue
                 account.backlog.extend(lists)
                 self._queued.update(lists)
@@ -275,7 +275,7 @@ class Engine:
     def _open_list(self, account: Account, list_id: int) -> None:
         info = self._info(list_id)
         if not info.sid:
-            self._look_up(account, {info.id: info.name}, ())
+            self._naming.look_up(account, {info.id: info.name})
             return
         rows = views.rows_to_do(self.directory, list_id, ROUND_ROWS)
         has_more = len(rows) == ROUND_ROWS
@@ -307,7 +307,7 @@ class Engine:
             self._again.discard(list_id)
             # Its next round asks the store what is left to do: after the commit that says so.
             self._committer.batch.after.append(lambda: self._next_round(account, list_id))
-            self._naming += 1
+            self._pending += 1
             self._committer.soon(is_urgent=True)
         if account.backlog:
             self._hungry.append(account)
@@ -316,68 +316,19 @@ class Engine:
         self._check_done()
 
     def _next_round(self, account: Account, list_id: int) -> None:
-        self._naming -= 1
-        self._queue_list(account, list_id)
-        self._feed()
-        self._check_done()
+        self._pending -= 1
+        self.queue_list(account, list_id)
+        self.go_on()
 
     def _retire(self, account: Account) -> None:
         """Forget an account that has nothing left, so that 10,000 of them cost no memory."""
         is_busy = account.backlog or self._open_per_account[account.number] or account.in_flight
-        if is_busy or self._is_input_open or self._naming or account.stopped is not None:
+        if is_busy or self._is_input_open or self._is_waiting or account.stopped is not None:
             return
         if self.settings.rate_per_s is None and account.number in self.accounts:
             self._throttled_before += account.throttled_count
             del self.accounts[account.number]
             del self._open_per_account[account.number]
-
-    # --- lists by name --------------------------------------------------------------------
-
-    def _look_up(self, account: Account, names: dict[int, str], then: Sequence[int]) -> None:
-        self._naming += 1
-        request = contract.read_lists(account.sid)
-        Reading(
-            account,
-            request,
-            "ip_access_control_lists",
-            lambda reading: self._looked_up(account, names, then, reading),
-        ).start()
-
-    def _looked_up(
-        self, account: Account, names: dict[int, str], then: Sequence[int], reading: Reading
-    ) -> None:
-        self._naming -= 1
-        for list_id in then:
-            self._queue_list(account, list_id)
-        if reading.error is None:
-            sids, missing = find_sids(names, reading.values)
-            if sids:
-                for list_id in name_lists(self.directory, account.number, sids):
-                    self._queue_list(account, list_id)
-        else:
-            missing = (
-                {} if reading.is_dropped else dict.fromkeys(names, Unnamed(reading.reason, ""))
-            )
-        for list_id, why in missing.items():
-            self._fail_list(list_id, why, reading.error or ApiError(0))
-        self._feed()
-        self._check_done()
-
-    def _fail_list(self, list_id: int, why: Unnamed, error: ApiError) -> None:
-        for row in views.rows_of_list(self.directory, list_id):
-            self.record(
-                RowResult(
-                    row.number,
-                    Outcome.FAILED,
-                    reason=why.reason,
-                    status=error.status,
-                    code=error.code,
-                    message=error.message,
-                    more_info=error.more_info,
-                    finished_at=self.wall_clock(),
-                    suggestion=why.suggestion,
-                )
-            )
 
     # --- what accounts and lists ask ------------------------------------------------------
 
@@ -430,8 +381,18 @@ class Engine:
             if account.number == number:
                 one.halt()
 
+    @property
+    def _is_waiting(self) -> bool:
+        """Something is still to come back that may bring lists to open."""
+        return bool(self._pending or self._naming.pending)
+
+    def go_on(self) -> None:
+        """Open what can be opened, and see whether anything is left."""
+        self._feed()
+        self._check_done()
+
     def _check_done(self) -> None:
-        if self._open or (self._naming and not self.is_stopping):
+        if self._open or (self._is_waiting and not self.is_stopping):
             return
         if self.is_stopping or not (self._waiting or self._queued or self._is_input_open):
             self._done.set()

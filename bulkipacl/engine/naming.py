@@ -1,0 +1,127 @@
+"""Lists named by their FriendlyName, looked up: one reading of an account's lists for all of them.
+
+Naming      reads, gives the lists their sids in the store, and hands them over to be opened
+find_sids   pure: names against what the API holds
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from bulkipacl.engine.account import Account
+from bulkipacl.engine.reading import Reading
+from bulkipacl.model import ApiError, Outcome, RowResult
+from bulkipacl.store import views
+from bulkipacl.store.journal import name_lists
+from bulkipacl.store.rundir import RunDirectory
+from bulkipacl.twilio import contract
+
+
+@dataclass(frozen=True, slots=True)
+class Unnamed:
+    """Why a name does not lead to one list."""
+
+    reason: str
+    suggestion: str
+
+
+def find_sids(
+    names: Mapping[int, str], lists: Sequence[Mapping[str, Any]]
+) -> tuple[dict[int, str], dict[int, Unnamed]]:
+    """The sid for each list number, and why there is none for the others."""
+    by_name: dict[str, list[str]] = {}
+    for value in lists:
+        sid = value.get("sid")
+        if isinstance(sid, str) and contract.is_sid(sid, "AL"):
+            by_name.setdefault(str(value.get("friendly_name")), []).append(sid)
+    sids: dict[int, str] = {}
+    missing: dict[int, Unnamed] = {}
+    for number, name in names.items():
+        found = by_name.get(name, [])
+        if len(found) == 1:
+            sids[number] = found[0]
+        elif found:
+            missing[number] = Unnamed(
+                "list_name_ambiguous", f"{len(found)} lists have this name: give the list's sid"
+            )
+        else:
+            missing[number] = Unnamed(
+                "list_name_not_found", "no list of the account has this name: give its sid"
+            )
+    return sids, missing
+
+
+class Host(Protocol):
+    """The run, seen from here."""
+
+    directory: RunDirectory
+
+    def wall_clock(self) -> float:
+        """Unix seconds."""
+
+    def queue_list(self, account: Account, list_id: int) -> None:
+        """A list has rows to carry out."""
+
+    def record(self, result: RowResult) -> None:
+        """A row has its outcome."""
+
+    def go_on(self) -> None:
+        """Something has come back."""
+
+
+class Naming:
+    """Looks names up.
+
+    Attributes:
+        pending: readings under way.
+    """
+
+    def __init__(self, host: Host) -> None:
+        self.pending = 0
+        self._host = host
+
+    def look_up(self, account: Account, names: Mapping[int, str], then: Sequence[int] = ()) -> None:
+        """Give the lists of these numbers their sids; open them, and `then`, afterwards."""
+        self.pending += 1
+        Reading(
+            account,
+            contract.read_lists(account.sid),
+            "ip_access_control_lists",
+            lambda reading: self._looked_up(account, names, then, reading),
+        ).start()
+
+    def _looked_up(
+        self, account: Account, names: Mapping[int, str], then: Sequence[int], reading: Reading
+    ) -> None:
+        self.pending -= 1
+        for list_id in then:
+            self._host.queue_list(account, list_id)
+        missing: dict[int, Unnamed] = {}
+        if reading.error is None:
+            sids, missing = find_sids(names, reading.values)
+            if sids:
+                for list_id in name_lists(self._host.directory, account.number, sids):
+                    self._host.queue_list(account, list_id)
+        elif not reading.is_dropped:
+            missing = dict.fromkeys(names, Unnamed(reading.reason, ""))
+        for list_id, why in missing.items():
+            self._fail(list_id, why, reading.error or ApiError(0))
+        self._host.go_on()
+
+    def _fail(self, list_id: int, why: Unnamed, error: ApiError) -> None:
+        for row in views.rows_of_list(self._host.directory, list_id):
+            self._host.record(
+                RowResult(
+                    row.number,
+                    Outcome.FAILED,
+                    reason=why.reason,
+                    status=error.status,
+                    code=error.code,
+                    message=error.message,
+                    more_info=error.more_info,
+                    finished_at=self._host.wall_clock(),
+                    suggestion=why.suggestion,
+                )
+            )
