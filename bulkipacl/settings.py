@@ -7,6 +7,7 @@ environment. It holds no secret, so the store may keep it.
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import asdict, dataclass
 
 from bulkipacl.errors import UsageError
@@ -34,8 +35,11 @@ class Settings:
         read_timeout_s: the longest silence while an answer is awaited or read.
         settle_s: how long an ambiguous write may still land after its connection was cut,
             0..600. The list is read only after it.
-        throttle_patience_s: how long an account may answer with nothing but 429 before it counts
-            as blocked.
+        patience_s: how long an account may give nothing but 429, server errors and silence before
+            it is left alone, 1..86,400. Its rows are then not_attempted, and can be resumed.
+        max_failures: stop the run when more rows than that did not end well; None: never.
+        max_failures_percent: the same as a share of the rows that have ended, from 100 of them on.
+        deadline_s: stop the run after so long; None: never.
         skip_invalid: answer invalid rows `invalid` and send the rest, instead of stopping.
         no_gap: deletes of a list wait until its creates have succeeded.
         tls_ca_file: a bundle of certificate authorities to trust instead of the system's.
@@ -50,7 +54,10 @@ class Settings:
     connect_timeout_s: float = 10.0
     read_timeout_s: float = 30.0
     settle_s: float = 5.0
-    throttle_patience_s: float = 300.0
+    patience_s: float = 300.0
+    max_failures: int | None = None
+    max_failures_percent: float | None = None
+    deadline_s: float | None = None
     skip_invalid: bool = False
     no_gap: bool = False
     tls_ca_file: str | None = None
@@ -63,6 +70,13 @@ class Settings:
         _in_range("--retries", self.retries, 0, 100)
         _in_range("--timeout", self.timeout_s, 0.1, 3_600)
         _in_range("--settle", self.settle_s, 0, 600)
+        _in_range("--patience", self.patience_s, 1, 86_400)
+        if self.max_failures is not None:
+            _in_range("--max-failures", self.max_failures, 0, 10**12)
+        if self.max_failures_percent is not None:
+            _in_range("--max-failures", self.max_failures_percent, 0, 100)
+        if self.deadline_s is not None:
+            _in_range("--deadline", self.deadline_s, 0.001, 31_536_000)
 
     def as_dict(self) -> dict[str, object]:
         """All settings by name, for the run directory."""
@@ -107,6 +121,45 @@ OPEN_LISTS = 1_000
 
 ACCOUNT_OPEN_LISTS = 20
 """The same for one account: enough to keep its window full with one-row lists."""
+
+
+RETRY_BUDGET = 500.0
+RETRY_COST = 5.0
+RETRY_COST_SILENCE = 10.0
+"""A retry budget per account, after botocore's retry quota: a failed send costs 5, one without an
+answer 10, a good answer gives 1 back. With nothing left, one request at a time goes out."""
+
+PERCENT_FROM_ROWS = 100
+"""A share of failures says nothing before so many rows have ended."""
+
+_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?")
+
+
+def parse_duration(flag: str, text: str) -> float:
+    """Seconds of `90`, `90s`, `10m`, `1h30m`.
+
+    Raises:
+        UsageError: it is none of these.
+    """
+    if re.fullmatch(r"\d+(\.\d+)?", text):
+        return float(text)
+    found = _DURATION.fullmatch(text)
+    if found is None or not text:
+        raise UsageError(f"{flag} {text!a} is not a duration", hint="such as 90s, 10m or 1h30m")
+    hours, minutes, seconds = (float(part or 0) for part in found.groups())
+    return hours * 3_600 + minutes * 60 + seconds
+
+
+def parse_share(flag: str, text: str) -> tuple[int | None, float | None]:
+    """`N` as a count, `P%` as a share.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    found = re.fullmatch(r"(\d+)|(\d+(?:\.\d+)?)%", text)
+    if found is None:
+        raise UsageError(f"{flag} {text!a} is neither a count nor a share", hint="10, or 5%")
+    return (int(found[1]), None) if found[1] else (None, float(found[2]))
 
 
 def _in_range(flag: str, value: float, low: float, high: float) -> None:

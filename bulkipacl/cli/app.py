@@ -5,7 +5,17 @@ from __future__ import annotations
 import typer
 
 from bulkipacl import __version__
-from bulkipacl.cli import apply, check, demo, report, sandbox, validate, verify
+from bulkipacl.cli import (
+    apply,
+    check,
+    demo,
+    report,
+    resume,
+    retry,
+    sandbox,
+    validate,
+    verify,
+)
 
 app = typer.Typer(
     help="Bulk changes to SIP IP access control lists: rows in, one outcome per row out.",
@@ -34,6 +44,8 @@ def _top(
 
 app.command("apply")(apply.apply)
 app.command("validate")(validate.validate)
+app.command("resume")(resume.resume)
+app.command("retry")(retry.retry)
 app.command("report")(report.report)
 app.command("verify")(verify.verify)
 app.command("check")(check.check)

@@ -1,12 +1,19 @@
-"""Flags that several verbs share, each described once."""
+"""Flags that several verbs share, each described once.
+
+What a flag means as a setting, and its range, stands in `settings.Settings`.
+"""
 
 from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+
+from bulkipacl.settings import Settings
+
+_DEFAULT = Settings()
 
 
 class ProgressMode(StrEnum):
@@ -18,55 +25,114 @@ class ProgressMode(StrEnum):
     NONE = "none"
 
 
-def _option(*flags: str, help: str, metavar: str | None = None) -> object:  # noqa: A002 - typer's word
-    return typer.Option(*flags, help=help, metavar=metavar)
+def _flag(name: str, text: str, metavar: str | None = None, default: object = None) -> Any:
+    shown = f"{text} [default: {default:g}]" if isinstance(default, int | float) else text
+    return typer.Option(name, help=shown, metavar=metavar)
 
 
 Files = Annotated[
     list[str], typer.Argument(metavar="FILE...", help="CSV, JSON Lines or JSON; - is stdin.")
 ]
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")]
-Format = Annotated[
-    str | None, _option("--format", metavar="FORMAT", help="csv, jsonl, json or page.")
+NewRun = Annotated[
+    Path | None,
+    _flag("--run", "The run directory. [default: runs/<stem>-<UTC time>]", "DIR"),
 ]
+
+# --- what rows leave out ----------------------------------------------------------------------
+Format = Annotated[str | None, _flag("--format", "csv, jsonl, json or page.", "FORMAT")]
 OperationDefault = Annotated[
-    str | None,
-    _option("--operation", metavar="OP", help="The operation of rows that name none."),
+    str | None, _flag("--operation", "The operation of rows that name none.", "OP")
 ]
 AccountDefault = Annotated[
-    str | None, _option("--account", metavar="AC...", help="The account of rows that name none.")
+    str | None, _flag("--account", "The account of rows that name none.", "AC...")
 ]
 ListDefault = Annotated[
-    str | None,
-    _option("--list", metavar="AL...|NAME", help="The list of rows that name none."),
+    str | None, _flag("--list", "The list of rows that name none.", "AL...|NAME")
 ]
 NameTemplate = Annotated[
     str | None,
-    _option(
+    _flag(
         "--name-template",
-        metavar="TEXT",
-        help="The name of a create without one; {cidr} {ip} {prefix} {row}. [default: {cidr}]",
+        "The name of a create without one; {cidr} {ip} {prefix} {row}. [default: {cidr}]",
+        "TEXT",
     ),
 ]
+SkipInvalid = Annotated[
+    bool, _flag("--skip-invalid", "Answer invalid rows `invalid`, send the rest.")
+]
+
+# --- whom to ask ------------------------------------------------------------------------------
 Credentials = Annotated[
-    Path | None,
-    _option("--credentials", metavar="FILE", help="A TOML file with a table per account."),
+    Path | None, _flag("--credentials", "A TOML file with a table per account.", "FILE")
 ]
 BaseUrl = Annotated[
-    str | None,
-    _option("--base-url", metavar="URL", help="Another host; http only to the loopback."),
+    str | None, _flag("--base-url", "Another host; http only to the loopback.", "URL")
 ]
 CaFile = Annotated[
-    Path | None,
-    _option("--ca-file", metavar="FILE", help="Certificate authorities to trust (PEM)."),
+    Path | None, _flag("--ca-file", "Certificate authorities to trust (PEM).", "FILE")
 ]
-Reports = Annotated[
-    list[str] | None,
-    _option(
-        "--report",
-        metavar="PATH",
-        help="A further report: .csv, .jsonl, .json (also .gz); - is JSON Lines. Repeatable.",
+
+# --- how to send ------------------------------------------------------------------------------
+NoGap = Annotated[
+    bool | None, _flag("--no-gap", "A list's deletes wait until its creates succeeded.")
+]
+MaxInFlight = Annotated[
+    int | None,
+    _flag("--max-in-flight", "Requests in flight over all accounts.", "N", _DEFAULT.max_in_flight),
+]
+AccountMaxInFlight = Annotated[
+    int | None,
+    _flag(
+        "--account-max-in-flight",
+        "Requests in flight per account.",
+        "N",
+        _DEFAULT.account_max_in_flight,
     ),
 ]
-AsJson = Annotated[bool, _option("--json", help="Print the result as one JSON object.")]
-Progress = Annotated[ProgressMode, _option("--progress", help="How progress is shown on stderr.")]
+Rate = Annotated[float | None, _flag("--rate", "Requests per account and second.", "R")]
+Retries = Annotated[
+    int | None, _flag("--retries", "Sendings of a row after its first.", "N", _DEFAULT.retries)
+]
+Timeout = Annotated[
+    float | None,
+    _flag("--timeout", "Seconds for one request as a whole.", "S", _DEFAULT.timeout_s),
+]
+Settle = Annotated[
+    float | None,
+    _flag(
+        "--settle",
+        "Seconds that a write may still land after its answer was lost.",
+        "S",
+        _DEFAULT.settle_s,
+    ),
+]
+Patience = Annotated[
+    float | None,
+    _flag(
+        "--patience",
+        "Seconds of nothing but trouble after which an account is left alone.",
+        "S",
+        _DEFAULT.patience_s,
+    ),
+]
+MaxFailures = Annotated[
+    str | None,
+    _flag("--max-failures", "Stop when more rows than that did not end well.", "N|P%"),
+]
+Deadline = Annotated[
+    str | None, _flag("--deadline", "Stop after so long: 90s, 10m, 1h30m.", "DURATION")
+]
+
+# --- what to show -----------------------------------------------------------------------------
+Reports = Annotated[
+    list[str] | None,
+    _flag(
+        "--report",
+        "A further report: .csv, .jsonl, .json (also .gz); - is JSON Lines. Repeatable.",
+        "PATH",
+    ),
+]
+Stream = Annotated[str | None, _flag("--stream", "JSON Lines of rows as they end.", "PATH|-")]
+AsJson = Annotated[bool, _flag("--json", "Print the result as one JSON object.")]
+Progress = Annotated[ProgressMode, _flag("--progress", "How progress is shown on stderr.")]

@@ -13,7 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import Any, BinaryIO, Self
 
 import orjson
 
@@ -54,6 +54,7 @@ class Terminal:
         self.stdin: BinaryIO | None = None
         self.stream: Callable[[bytes], object] | None = None
         self._mode = mode
+        self._reports = reports
         self._stream_path = stream
         self._stream_file: BinaryIO | None = None
         self._progress: Progress | None = None
@@ -72,6 +73,11 @@ class Terminal:
                 raise UsageError(text, hint="name a file that can be written") from exc
             self.stream = self._to_file
         return self
+
+    @property
+    def outputs(self) -> dict[str, Any]:
+        """What a job takes of this."""
+        return {"reports": self._reports, "stream": self.stream, "stdout": self.stdout}
 
     def __exit__(self, *exc_info: object) -> None:
         self.ended()

@@ -16,10 +16,11 @@ from anyio import Event
 
 from bulkipacl.engine.governor import Governor
 from bulkipacl.engine.ports import Sendable
-from bulkipacl.engine.retry import backoff_s
+from bulkipacl.engine.retry import RetryBudget, backoff_s
 from bulkipacl.engine.scheduler import Lane
-from bulkipacl.model import ApiError, Attempt
+from bulkipacl.model import ApiError, Attempt, Reach
 from bulkipacl.settings import CONFIRM_S, PACE_BURST_S, Settings
+from bulkipacl.twilio import contract
 
 CREDENTIALS_REFUSED = "credentials_refused"
 BLOCKED = "blocked"
@@ -72,6 +73,8 @@ class Account:
         self._suspect: Sendable | None = None
         self._is_confirming = False
         self._tokens = 0
+        self._budget = RetryBudget()
+        self._trouble_since: float | None = None
         self._rate_per_s = settings.rate_per_s
         self._wants_tokens = Event()
 
@@ -79,7 +82,9 @@ class Account:
 
     def can_send(self) -> bool:
         """Whether there is something that the window, the pace and the credential allow."""
-        if not self._queue or self.in_flight >= self.governor.window:
+        # In trouble: one request at a time finds out whether it is over.
+        window = 1 if self._budget.is_empty else self.governor.window
+        if not self._queue or self.in_flight >= window:
             return False
         if self._suspect is not None and not self._is_confirming:
             return False
@@ -102,11 +107,31 @@ class Account:
     def returned(self, sendable: Sendable, attempt: Attempt) -> None:
         """An attempt ended: the permit is free again, and the sendable is told."""
         self.in_flight -= 1
-        if attempt.status != 429:
-            self.governor.on_answer()
+        self._learn(attempt)
         if sendable is self._suspect and attempt.status not in (401, 403):
             self._suspect = None
         sendable.answered(attempt)
+
+    def _learn(self, attempt: Attempt) -> None:
+        """The account's health, from the answer alone."""
+        status = attempt.status
+        if status == 429:
+            self.governor.on_throttled()
+            self.throttled_count += 1
+        elif attempt.reach is not Reach.ANSWERED or status >= 500:
+            self._budget.failed(is_silence=status == 0)
+        else:
+            self.governor.on_answer()
+            self._budget.went_well()
+            self._trouble_since = None
+            return
+        if self._trouble_since is None:
+            self._trouble_since = self.now()
+        if self.now() - self._trouble_since > self._host.settings.patience_s:
+            text = f"nothing but trouble for {self._host.settings.patience_s:g} s"
+            error = contract.read_error(attempt) if status else ApiError(0, 0, attempt.error)
+            message = f"{text}, the last: {error.message}"
+            self.stop(BLOCKED, ApiError(error.status, error.code, message, error.more_info))
 
     @property
     def queued(self) -> int:
@@ -154,14 +179,7 @@ class Account:
 
     def throttled(self, sendable: Sendable, attempt: Attempt) -> None:
         """It was answered 429: not processed, so it is sent again and that costs no attempt."""
-        governor = self.governor
-        governor.on_throttled(self.now())
-        self.throttled_count += 1
-        since = governor.throttled_since
-        patience_s = self._host.settings.throttle_patience_s
-        if since is not None and self.now() - since > patience_s:
-            self.stop(BLOCKED, ApiError(429, 20429, f"nothing but 429 for {patience_s:g} s"))
-        self.again(sendable, min(governor.throttled_in_row - 1, 6), attempt)
+        self.again(sendable, min(self.governor.throttled_in_row - 1, 6), attempt)
 
     def refused(self, sendable: Sendable, error: ApiError) -> None:
         """The credential was refused. Once may be a passing fault: it is confirmed, alone."""

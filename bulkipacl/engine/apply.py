@@ -1,9 +1,10 @@
 """The main job, from files to report: what `bulkipacl apply` calls.
 
-    apply       take in, check, send, report -> Summary
+    apply         take in, check, send, report -> Summary
+apply_drafts  the same for rows that a job made
+resume        carry a run on from wherever it stopped
     take_in     the first half alone: every row in the store, every problem told
-    carry_out   send what has no outcome yet
-    conclude    keep how a run ended, and write its reports
+        conclude    keep how a run ended, and write its reports
 
 The order is the promise: the whole input is checked before the first request, unless invalid rows
 are to be skipped; then rows are sent while they still arrive.
@@ -11,60 +12,155 @@ are to be skipped; then rows are sent while they still arrive.
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
 import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
-import anyio
-import anyio.abc
 import orjson
 
 from bulkipacl import __version__
-from bulkipacl.engine.arrival import Arrival
 from bulkipacl.engine.job import Inputs, Job, Observer, info_of, open_input, tell, warn_of_columns
-from bulkipacl.engine.run import Engine, first_error
-from bulkipacl.errors import BulkError, InputError
+from bulkipacl.engine.session import INTERRUPTED, carry_out, terminable
+from bulkipacl.errors import BulkError, InputError, StoreError, UsageError
 from bulkipacl.intake import open_source
-from bulkipacl.model import RowResult, Summary
-from bulkipacl.report import StreamLines, check_report_path, write_report, write_run_reports
-from bulkipacl.store import views
+from bulkipacl.model import Draft, SourceInfo, Summary
+from bulkipacl.report import check_report_path, write_report, write_run_reports
+from bulkipacl.store import journal, views
 from bulkipacl.store.crosscheck import cross_check, index_rows
 from bulkipacl.store.intake import Intake
 from bulkipacl.store.rundir import RunDirectory
-from bulkipacl.twilio.transport import open_transport
 
-INTERRUPTED = "interrupted"
 FINISHED = "finished"
 INVALID_INPUT = "invalid_input"
 
 
-def apply(job: Job, observer: Observer) -> Summary:
+def apply(job: Job, inputs: Inputs, observer: Observer) -> Summary:
     """Do the whole job; returns how it ended, with report.csv and rejects.csv written.
 
     Raises:
         BulkError: it could not begin (nothing was sent), or the run directory failed under it.
     """
+    _check_inputs(inputs)
+    streams = job.settings.skip_invalid and not job.settings.no_gap
+    work = _apply_as_it_comes if streams else _apply_whole
+    with RunDirectory.create(job.run_path) as run:
+        _describe_run(run, job, "apply", is_streamed=streams)
+        return _run(run, job, observer, lambda: work(run, job, inputs, observer))
+
+
+def apply_drafts(
+    job: Job,
+    sources: Sequence[SourceInfo],
+    drafts: Iterable[tuple[int, Draft]],
+    observer: Observer,
+    *,
+    command: str,
+) -> Summary:
+    """The same for rows that something else than an input made; invalid ones are not sent.
+
+    Args:
+        drafts: (source number, draft), those of one source together.
+        command: the verb that made them.
+    """
+    with RunDirectory.create(job.run_path) as run:
+        _describe_run(run, job, command, is_streamed=False)
+        return _run(run, job, observer, lambda: _apply_made(run, job, sources, drafts, observer))
+
+
+def resume(job: Job, observer: Observer) -> Summary:
+    """Carry a run on from wherever it stopped; rows that ended are not touched.
+
+    Raises:
+        UsageError: nothing of the run may be sent, or it was sent to another host.
+        LockedError: another process is at it.
+    """
+    with RunDirectory.open(job.run_path, is_writable=True) as run:
+        _check_resumable(run, job)
+        return _run(run, job, observer, lambda: _carry_on(run, job, observer))
+
+
+def saved_settings(path: Path) -> dict[str, Any]:
+    """The settings that a run was begun with."""
+    with RunDirectory.open(path, is_writable=False) as run:
+        found: dict[str, Any] = orjson.loads(views.get_meta(run, "settings", "{}"))
+    return found
+
+
+def _run(run: RunDirectory, job: Job, observer: Observer, work: Callable[[], str]) -> Summary:
+    """Do the work, and answer for every row, however it ends."""
     for path in job.reports:
         check_report_path(path)
-    _check_inputs(job.inputs)
-    with RunDirectory.create(job.run_path) as run, _terminable():
-        _describe_run(run, job)
+    with terminable():
         try:
-            if job.settings.skip_invalid and not job.settings.no_gap:
-                ending = _apply_as_it_comes(run, job, observer)
-            else:
-                ending = _apply_whole(run, job, observer)
+            ending = work()
         except KeyboardInterrupt:
             ending = INTERRUPTED
         except BulkError:
-            views.set_meta(run, {"ending": "failed"})
+            _try_to_note_failure(run)
             raise
         return conclude(run, ending, job.reports, job.stdout)
+
+
+def _try_to_note_failure(run: RunDirectory) -> None:
+    """Say in the store that the run failed, unless it is the store that failed."""
+    with suppress(StoreError):
+        views.set_meta(run, {"ending": "failed"})
+
+
+def _carry_on(run: RunDirectory, job: Job, observer: Observer) -> str:
+    index_rows(run)
+    job.credentials.resolve(sid for _, sid in views.accounts(run))
+    journal.reopen(run)
+    views.set_meta(run, {"ending": ""})
+    ending = carry_out(run, job, observer, rows=views.rows_left(run))
+    if ending == FINISHED and views.get_meta(run, "taken_in") != "yes":
+        return "input_unfinished"
+    return ending
+
+
+def _check_resumable(run: RunDirectory, job: Job) -> None:
+    is_whole = views.get_meta(run, "taken_in") == "yes"
+    if views.get_meta(run, "ending") == INVALID_INPUT:
+        raise UsageError(
+            "nothing of this run was sent, because its input has invalid rows",
+            hint="mend the input and apply it again, or apply it with --skip-invalid",
+        )
+    if not is_whole and views.get_meta(run, "is_streamed") != "yes":
+        raise UsageError(
+            "this run was stopped before its input was taken in; nothing of it was sent",
+            hint="apply the input again",
+        )
+    sent_to = views.get_meta(run, "base_url")
+    if sent_to != job.base.origin:
+        # The credential goes where the person at the keyboard says, not where a file does.
+        raise UsageError(
+            f"this run was sent to {sent_to}, and not to {job.base.origin}",
+            hint=f"give --base-url {sent_to}, if you trust that host with your credential",
+        )
+
+
+def _apply_made(
+    run: RunDirectory,
+    job: Job,
+    sources: Sequence[SourceInfo],
+    drafts: Iterable[tuple[int, Draft]],
+    observer: Observer,
+) -> str:
+    intake = Intake(run)
+    by_id = {source.id: source for source in sources}
+    for source_id, group in groupby(drafts, key=itemgetter(0)):
+        for _ in intake.take(by_id[source_id], (draft for _, draft in group)):
+            observer.taken_in(intake.rows)
+    index_rows(run)
+    views.set_meta(run, {"taken_in": "yes"})
+    observer.checked(intake.rows, intake.invalid)
+    job.credentials.resolve(sid for _, sid in views.accounts(run))
+    return carry_out(run, job, observer, rows=intake.rows)
 
 
 def conclude(
@@ -119,82 +215,21 @@ def validate(place: Path, inputs: Inputs, observer: Observer) -> tuple[int, int]
         return take_in(run, inputs, observer)
 
 
-def _apply_whole(run: RunDirectory, job: Job, observer: Observer) -> str:
-    rows, invalid = take_in(run, job.inputs, observer)
+def _apply_whole(run: RunDirectory, job: Job, inputs: Inputs, observer: Observer) -> str:
+    rows, invalid = take_in(run, inputs, observer)
     if invalid and not job.settings.skip_invalid:
         return INVALID_INPUT
     job.credentials.resolve(sid for _, sid in views.accounts(run))
     return carry_out(run, job, observer, rows=rows)
 
 
-def _apply_as_it_comes(run: RunDirectory, job: Job, observer: Observer) -> str:
+def _apply_as_it_comes(run: RunDirectory, job: Job, inputs: Inputs, observer: Observer) -> str:
     """Send while the input still arrives."""
     index_rows(run)
-    ending = carry_out(run, job, observer, rows=None)
+    ending = carry_out(run, job, observer, inputs=inputs)
     if not views.row_count(run) and ending == FINISHED:
         raise InputError("there is no row in the input", hint="a header alone is no row")
     return ending
-
-
-def carry_out(run: RunDirectory, job: Job, observer: Observer, *, rows: int | None) -> str:
-    """Send what has no outcome yet; returns how it ended.
-
-    Args:
-        rows: rows in the store; None: they arrive while they are sent.
-    """
-    return anyio.run(_carry_out, run, job, observer, rows, backend_options=_backend())
-
-
-def _backend() -> dict[str, bool]:
-    try:
-        import uvloop  # noqa: F401
-    except ImportError:
-        return {}
-    return {"use_uvloop": True}
-
-
-async def _carry_out(run: RunDirectory, job: Job, observer: Observer, rows: int | None) -> str:
-    transport = open_transport(job.settings, job.base, job.credentials)
-    stream = StreamLines(run, job.stream) if job.stream is not None else None
-
-    def on_ended(results: Sequence[RowResult]) -> None:
-        if stream is not None:
-            stream.emit([result.number for result in results])
-
-    engine = Engine(
-        run, job.settings, transport, on_ended=on_ended, reach=job.credentials.for_account
-    )
-    arrival = None if rows is not None else Arrival(run, job.inputs, observer, engine)
-    try:
-        async with anyio.create_task_group() as group:
-            await group.start(_watch_signals, engine, observer)
-            observer.sending(engine, rows)
-            if arrival is not None:
-                group.start_soon(arrival.work)
-            await engine.execute(is_input_open=arrival is not None)
-            group.cancel_scope.cancel()
-    except BaseExceptionGroup as error:
-        raise first_error(error) from None
-    finally:
-        observer.ended()
-        await transport.aclose()
-    return engine.ending
-
-
-async def _watch_signals(
-    engine: Engine, observer: Observer, *, task_status: anyio.abc.TaskStatus[None]
-) -> None:
-    """First Ctrl-C or SIGTERM: finish what is in flight. Second: stop now."""
-    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        task_status.started()
-        count = 0
-        async for _ in signals:
-            count += 1
-            observer.stopping(count)
-            if count == 1:
-                engine.stop(INTERRUPTED)
-            else:
-                engine.stop_now(INTERRUPTED)
 
 
 def _check_inputs(inputs: Inputs) -> None:
@@ -204,32 +239,16 @@ def _check_inputs(inputs: Inputs) -> None:
             open_source(path, inputs.defaults, format=inputs.format).close()
 
 
-def _describe_run(run: RunDirectory, job: Job) -> None:
+def _describe_run(run: RunDirectory, job: Job, command: str, *, is_streamed: bool) -> None:
     views.set_meta(
         run,
         {
             "id": uuid.uuid4().hex,
-            "command": "apply",
+            "command": command,
+            "is_streamed": "yes" if is_streamed else "no",
             "version": __version__,
             "created_at": repr(time.time()),
             "settings": orjson.dumps(job.settings.as_dict()).decode(),
             "base_url": job.base.origin,
         },
     )
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """SIGTERM ends the parts that do not send like Ctrl-C does, with a report."""
-
-    def interrupt(signum: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

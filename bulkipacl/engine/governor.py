@@ -1,4 +1,4 @@
-"""How much an account may have in flight. Pure: time comes in.
+"""How much an account may have in flight. Pure.
 
 `Governor` answers one question, how many requests may be in flight just now, and is told of
 every answer. Here the window is a number given by the user.
@@ -13,23 +13,18 @@ class Governor:
     Attributes:
         window: requests that may be in flight at once.
         throttled_in_row: answers of 429 since the last answer of another kind.
-        throttled_since: when the first of them came, or None.
     """
 
-    __slots__ = ("throttled_in_row", "throttled_since", "window")
+    __slots__ = ("throttled_in_row", "window")
 
     def __init__(self, window: int) -> None:
         self.window = window
         self.throttled_in_row = 0
-        self.throttled_since: float | None = None
 
     def on_answer(self) -> None:
         """An answer that was not a 429."""
         self.throttled_in_row = 0
-        self.throttled_since = None
 
-    def on_throttled(self, now: float) -> None:
+    def on_throttled(self) -> None:
         """An answer of 429: the request was not processed."""
         self.throttled_in_row += 1
-        if self.throttled_since is None:
-            self.throttled_since = now

@@ -1,7 +1,7 @@
 """What a job is asked to do, and who is told while it happens.
 
 Inputs      where rows come from, and what holds for those that do not say it
-Job         inputs, settings, credentials, where reports go
+Job         settings, credentials, where reports go
 Observer    the command line, or a test
 """
 
@@ -47,7 +47,6 @@ class Job:
         stdout: for a report to `-`.
     """
 
-    inputs: Inputs
     run_path: Path
     settings: Settings
     credentials: CredentialMap

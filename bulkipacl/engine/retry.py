@@ -1,4 +1,4 @@
-"""How long to wait before sending again. Pure: randomness comes in.
+"""How long to wait before sending again, and how often. Pure: randomness comes in.
 
 Full jitter inside the cap, `random(0, min(cap, base * 2^n))`: the cap is applied before the
 jitter, so that a herd at the cap does not return all at once.
@@ -8,7 +8,41 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from bulkipacl.settings import BACKOFF_BASE_S, BACKOFF_CAP_S, HINT_MAX_S, HINT_MIN_S
+from bulkipacl.settings import (
+    BACKOFF_BASE_S,
+    BACKOFF_CAP_S,
+    HINT_MAX_S,
+    HINT_MIN_S,
+    RETRY_BUDGET,
+    RETRY_COST,
+    RETRY_COST_SILENCE,
+)
+
+
+class RetryBudget:
+    """How much trouble an account may still give before it gets fewer requests.
+
+    A bucket after botocore's retry quota: every failed send takes from it, every good answer gives
+    a little back. It never fails a row: what has no budget left goes out one at a time.
+    """
+
+    __slots__ = ("_left",)
+
+    def __init__(self) -> None:
+        self._left = RETRY_BUDGET
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the next failure is one too many."""
+        return self._left < RETRY_COST
+
+    def failed(self, *, is_silence: bool) -> None:
+        """A send that has to be made again; `is_silence`: without any answer."""
+        self._left = max(0.0, self._left - (RETRY_COST_SILENCE if is_silence else RETRY_COST))
+
+    def went_well(self) -> None:
+        """An answer that was no trouble."""
+        self._left = min(RETRY_BUDGET, self._left + 1.0)
 
 
 def backoff_s(

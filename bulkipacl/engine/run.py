@@ -25,13 +25,21 @@ from bulkipacl.engine.scheduler import Lane, Scheduler
 from bulkipacl.errors import BulkError, CredentialError
 from bulkipacl.intake import check_rows
 from bulkipacl.model import GOOD_OUTCOMES, ApiError, Outcome, Problem, Row, RowResult
-from bulkipacl.settings import ACCOUNT_OPEN_LISTS, OPEN_LISTS, ROUND_ROWS, Settings
+from bulkipacl.settings import (
+    ACCOUNT_OPEN_LISTS,
+    OPEN_LISTS,
+    PERCENT_FROM_ROWS,
+    ROUND_ROWS,
+    Settings,
+)
 from bulkipacl.store import views
 from bulkipacl.store.intake import invalid_result
 from bulkipacl.store.journal import KeptSnapshot
 from bulkipacl.store.rundir import RunDirectory
 from bulkipacl.twilio.transport import Transport
 
+MAX_FAILURES = "max_failures"
+DEADLINE = "deadline"
 _CREDENTIALS_HINT = "check the credential of this account (`bulkipacl check`), then resume"
 _RESUME_HINT = "`bulkipacl resume` the run to carry it out"
 
@@ -109,6 +117,8 @@ class Engine:
         try:
             async with anyio.create_task_group() as self._group:
                 self._scheduler.start(self._group)
+                if self.settings.deadline_s is not None:
+                    self._loop.call_later(self.settings.deadline_s, self.stop, DEADLINE)
                 self._group.start_soon(self._commit_all)
                 self._feed()
                 self._check_done()
@@ -355,8 +365,19 @@ class Engine:
         self.outcomes[result.outcome] += 1
         if result.outcome not in GOOD_OUTCOMES and result.outcome is not Outcome.NOT_ATTEMPTED:
             self.failures += 1
+            self._watch_failures()
         self._committer.batch.results.append(result)
         self._committer.soon()
+
+    def _watch_failures(self) -> None:
+        most, percent = self.settings.max_failures, self.settings.max_failures_percent
+        ended = self.outcomes.total()
+        is_too_many = most is not None and self.failures > most
+        if percent is not None and ended >= PERCENT_FROM_ROWS:
+            is_too_many = is_too_many or self.failures > ended * percent / 100
+        if is_too_many and not self.stopping:
+            # Not from inside a list that is just taking its turns.
+            self._loop.call_soon(self.stop, MAX_FAILURES)
 
     def note(self, kind: str, text: str) -> None:
         """What a person should know besides the rows."""

@@ -91,6 +91,12 @@ def row_count(run: RunDirectory) -> int:
     return int(run.reader.execute("SELECT COUNT(*) FROM row").fetchone()[0])
 
 
+def rows_left(run: RunDirectory) -> int:
+    """Rows without an outcome."""
+    done = int(run.reader.execute("SELECT COUNT(*) FROM outcome").fetchone()[0])
+    return row_count(run) - done
+
+
 def list_info(run: RunDirectory, list_id: int) -> ListInfo:
     """One list by its number."""
     found = run.reader.execute(

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from virtual_time import VirtualTimeLoop
 from world import World
+
+from bulkipacl.sandbox.virtual_time import VirtualTimeLoop
 
 
 @pytest.fixture

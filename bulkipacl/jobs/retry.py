@@ -1,0 +1,71 @@
+"""The rows of a run that did not end well, as rows of a new run.
+
+retry             read them from the run directory, and carry them out
+drafts_to_retry   pure: records to rows
+
+They keep their source, line and input record, so that the new report reads like the old one. A
+row that was invalid stays so: mend it in `rejects.csv` instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from bulkipacl.engine.apply import apply_drafts
+from bulkipacl.engine.job import Job, Observer
+from bulkipacl.errors import UsageError
+from bulkipacl.model import GOOD_OUTCOMES, Draft, Outcome, Problem, RowRecord, Summary
+from bulkipacl.store import views
+from bulkipacl.store.rundir import RunDirectory
+
+
+def retry(source: Path, job: Job, observer: Observer) -> Summary:
+    """Carry out the rows of the run at `source` that did not end well, as a run of its own.
+
+    Raises:
+        UsageError: there are none, or some of them are unknown, or the run is under way.
+    """
+    with RunDirectory.open(source, is_writable=False) as old:
+        summary = views.summary(old)
+        if summary.ending == "running":
+            raise UsageError(f"{source} is still under way", hint="wait until it ends")
+        unknown = summary.outcomes.get(Outcome.UNKNOWN, 0)
+        if unknown:
+            # Sent again as new rows they could be done twice; a resume knows what was there.
+            raise UsageError(
+                f"{unknown:,} rows of {source} are unknown", hint=f"`bulkipacl resume {source}`"
+            )
+        if not any(cause.outcome is not Outcome.INVALID for cause in summary.causes):
+            raise UsageError(f"no row of {source} is left to be tried again")
+        drafts = drafts_to_retry(views.records(old))
+        return apply_drafts(job, views.sources(old), drafts, observer, command="retry")
+
+
+def drafts_to_retry(records: Iterable[RowRecord]) -> Iterator[tuple[int, Draft]]:
+    """(source number, draft) of every row that did not end well, in row order."""
+    for record in records:
+        result = record.result
+        if result.outcome in GOOD_OUTCOMES:
+            continue
+        problems: tuple[Problem, ...] = ()
+        if result.outcome is Outcome.INVALID:
+            problems = (Problem("", "", result.reason, result.message, result.suggestion),)
+        yield (
+            record.source_id,
+            Draft(
+                record.line,
+                record.operation,
+                record.account_sid,
+                record.list_sid,
+                "" if record.list_sid else record.list_name,
+                record.sid,
+                record.address,
+                record.prefix,
+                record.name,
+                record.match_address,
+                record.match_prefix,
+                record.raw,
+                problems,
+            ),
+        )
