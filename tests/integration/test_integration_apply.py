@@ -118,7 +118,7 @@ async def test_lists_by_name(world: World) -> None:
             "list_name_ambiguous",
             "list_name_not_found",
         ]
-        assert records[0].list_sid == world.list()
+        assert records[0].list_sid == world.acl()
         assert world.sandbox.stats.requests[("GET", 200)] == 2
 
 

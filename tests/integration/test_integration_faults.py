@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from typing import Any
 
 import pytest
 from world import World, good, outcomes
@@ -21,7 +22,12 @@ AFTER += ["garbage_after", "truncated_after"]
 LATE = ["500_late", "503_late", "reset_late", "hang_late"]
 HARMLESS = ["slow_after", "close_after"]
 
-FAST = {"timeout_s": 3.0, "read_timeout_s": 3.0, "connect_timeout_s": 3.0, "settle_s": 5.0}
+FAST: dict[str, Any] = {
+    "timeout_s": 3.0,
+    "read_timeout_s": 3.0,
+    "connect_timeout_s": 3.0,
+    "settle_s": 5.0,
+}
 
 
 @pytest.mark.parametrize("duplicates", MODES)
@@ -114,7 +120,7 @@ async def test_somebody_elses_entry_is_left_alone(world: World) -> None:
     """An address that another client adds meanwhile is not taken for ours, and not removed."""
     async with world.serving(duplicates="accept"):
         world.script("POST", "reset_before")
-        where = world.sandbox.state.acl(world.account(), world.list())
+        where = world.sandbox.state.acl(world.account(), world.acl())
 
         async def other(engine: Engine) -> None:
             await asyncio.sleep(2.0)
@@ -152,7 +158,7 @@ async def test_a_list_that_is_gone_fails_its_rows_at_once(world: World) -> None:
     """404 for the list: all its rows fail, and the other lists go on."""
     async with world.serving(lists=2):
         rows = [world.create(f"20.0.0.{n}", place=n % 2) for n in range(20)]
-        world.sandbox.state.account(world.account()).lists.pop(world.list(0))
+        world.sandbox.state.account(world.account()).lists.pop(world.acl(0))
         records = await world.apply(rows, **FAST)
         assert outcomes(records) == ["failed", "created"] * 10
         assert records[0].result.code == 20404
@@ -162,7 +168,7 @@ async def test_a_list_that_goes_in_the_middle_fails_the_rest(world: World) -> No
     """A list deleted while its rows are sent fails what is left without a request for each."""
     async with world.serving(latency=Latency(0.1)):
         account = world.sandbox.state.account(world.account())
-        list_sid = world.list()
+        list_sid = world.acl()
 
         async def other(engine: Engine) -> None:
             await world.until_effects(1)

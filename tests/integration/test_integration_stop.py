@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 from world import World, good, outcomes
@@ -12,7 +13,12 @@ from bulkipacl.engine.run import Engine
 from bulkipacl.sandbox import Latency
 from bulkipacl.store import views
 
-FAST = {"timeout_s": 3.0, "read_timeout_s": 3.0, "connect_timeout_s": 3.0, "settle_s": 5.0}
+FAST: dict[str, Any] = {
+    "timeout_s": 3.0,
+    "read_timeout_s": 3.0,
+    "connect_timeout_s": 3.0,
+    "settle_s": 5.0,
+}
 
 
 Watch = Callable[[Engine], Awaitable[None]]

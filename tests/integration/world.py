@@ -104,7 +104,7 @@ class World:
         """The sid of the n-th account."""
         return list(self.sandbox.ready()["accounts"])[place]
 
-    def list(self, place: int = 0, account: int = 0) -> str:
+    def acl(self, place: int = 0, account: int = 0) -> str:
         """The sid of the n-th list of an account."""
         return str(self.sandbox.ready()["lists"][self.account(account)][place])
 
@@ -125,7 +125,7 @@ class World:
         list_name: str = "",
     ) -> str:
         """A row as a line of CSV, under `HEADER`."""
-        list_sid = "" if list_name else self.list(place, account)
+        list_sid = "" if list_name else self.acl(place, account)
         cells = (operation, self.account(account), list_sid, list_name, sid, address, match, name)
         return ",".join(cells)
 
@@ -208,12 +208,12 @@ class World:
 
     def entries(self, place: int = 0, account: int = 0) -> list[tuple[str, int, str]]:
         """What the list holds: (address, prefix, name), sorted."""
-        found = self.sandbox.state.acl(self.account(account), self.list(place, account))
+        found = self.sandbox.state.acl(self.account(account), self.acl(place, account))
         return sorted((e.ip, e.prefix, e.name) for e in found.entries.values())
 
     def held(self, place: int = 0, account: int = 0) -> dict[str, str]:
         """The addresses that a list holds, by sid."""
-        acl = self.sandbox.state.acl(self.account(account), self.list(place, account))
+        acl = self.sandbox.state.acl(self.account(account), self.acl(place, account))
         return {entry.sid: entry.ip for entry in acl.entries.values()}
 
     async def until_effects(self, count: int) -> None:
