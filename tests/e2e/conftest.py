@@ -11,7 +11,7 @@ from e2e_tools import Box, Cli, Place
 @pytest.fixture(scope="session")
 def box() -> Iterator[Box]:
     """A sandbox without limits or faults that all tests share; each takes a `place` of its own."""
-    box = Box("--accounts", "60", "--lists", "3", "--entries", "3")
+    box = Box("--accounts", "150", "--lists", "3", "--entries", "3")
     yield box
     box.close()
 

@@ -225,7 +225,7 @@ class Running:
             self.process.kill()
             out, err = self.process.communicate()
             raise AssertionError(f"no end after {limit_s} s: {err.decode()}") from None
-        ended = Ended(self.process.returncode, out.decode(), err.decode())
+        ended = Ended(self.process.returncode, (out or b"").decode(), err.decode())
         for text in (ended.out, ended.err):
             assert "Traceback" not in text, text
             assert "a defect in bulkipacl" not in text, text

@@ -20,7 +20,8 @@ def lines(place: Place, count: int, start: int) -> bytes:
 
 def test_rows_are_sent_while_more_arrive(cli: Cli, place: Place) -> None:
     """What a pipe has brought is carried out while it stays open, and then the rest."""
-    running = cli.start_apply("-", "--skip-invalid", stdin=subprocess.PIPE)
+    stream = ("--stream", "-", "--settle", "1")
+    running = cli.start_apply("-", "--skip-invalid", *stream, stdin=subprocess.PIPE)
     running.write(creates(place, 10).encode())
     until(lambda: addresses(place) == {ip(n) for n in range(10)})
     running.write(b"bogus,,,,\n" + lines(place, 10, 10))
@@ -29,6 +30,8 @@ def test_rows_are_sent_while_more_arrive(cli: Cli, place: Place) -> None:
     assert ended.code == 1, ended.err
     assert addresses(place) == {ip(n) for n in range(25)}
     assert cli.outcomes() == ["created"] * 10 + ["invalid"] + ["created"] * 15
+    numbers = [line["row"] for line in ended.lines if line["outcome"] == "created"]
+    assert sorted(numbers) == [number for number in range(1, 27) if number != 11]
     cli.verify()
 
 

@@ -140,9 +140,9 @@ def test_sandbox_usage(cli: Cli) -> None:
     for flags in (
         ["--fault", "nope=1"],
         ["--limit", "x"],
-        ["--host", "0.0.0.0"],
+        ["--host", "0.0.0.0"],  # noqa: S104 - it must be refused
         ["--entries", "101"],
-    ):  # noqa: S104 - it must be refused
+    ):
         ended = cli.run("sandbox", "--port", "0", *flags)
         assert (ended.code, ended.out) == (2, "")
         assert ended.err.startswith("bulkipacl: ")

@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 from e2e_tools import Cli, Place, creates, csv_text, ip
@@ -53,7 +54,7 @@ def test_in_flight(boxed: Callable[..., Cli], flag: str, peak: int) -> None:
     assert set(cli.box.stats()["peak_in_flight"].values()) == {peak}
     if flag == "--max-in-flight":
         times = sorted(one["at_s"] for one in cli.box.ledger())
-        assert min(b - a for a, b in zip(times, times[1:], strict=False)) >= 0.009
+        assert min(b - a for a, b in pairwise(times)) >= 0.009
 
 
 def swap(cli: Cli, place: Place, count: int, bad: bool = False) -> None:
@@ -102,7 +103,7 @@ def test_no_gap_with_an_invalid_create(cli: Cli, place: Place) -> None:
     assert ended.code == 5, ended.err
 
 
-def test_full_list_is_swapped(cli: Cli, boxed: Callable[..., Cli]) -> None:
+def test_full_list_is_swapped(boxed: Callable[..., Cli]) -> None:
     """A list of a hundred is replaced whole: creates wait for the deletes before them."""
     cli = boxed("--entries", "100")
     account, (acl,) = cli.box.parent, cli.box.lists[cli.box.parent]

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from typing import Any
 
 import pytest
-from world import World, good, outcomes
+from world import FAST, World, good, outcomes
 
 from bulkipacl.engine.run import Engine
 from bulkipacl.model import Evidence, Outcome
@@ -22,7 +21,6 @@ AFTER += ["garbage_after", "truncated_after"]
 LATE = ["500_late", "503_late", "reset_late", "hang_late"]
 HARMLESS = ["slow_after", "close_after"]
 
-FAST: dict[str, Any] = {
     "timeout_s": 3.0,
     "read_timeout_s": 3.0,
     "connect_timeout_s": 3.0,

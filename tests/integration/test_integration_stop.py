@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 import pytest
-from world import World, good, outcomes
+from world import FAST, World, good, outcomes
 
 from bulkipacl.engine.run import Engine
 from bulkipacl.sandbox import Latency
 from bulkipacl.store import views
 
-FAST: dict[str, Any] = {
     "timeout_s": 3.0,
     "read_timeout_s": 3.0,
     "connect_timeout_s": 3.0,

@@ -102,7 +102,7 @@ class World:
 
     def account(self, place: int = 0) -> str:
         """The sid of the n-th account."""
-        return list(self.sandbox.ready()["accounts"])[place]
+        return str(list(self.sandbox.ready()["accounts"])[place])
 
     def acl(self, place: int = 0, account: int = 0) -> str:
         """The sid of the n-th list of an account."""
@@ -224,6 +224,15 @@ class World:
     def effects(self) -> Counter[tuple[str, str]]:
         """How often what was done to which address."""
         return Counter((e.op, e.ip_after or e.ip_before or "") for e in self.sandbox.ledger.effects)
+
+
+FAST: dict[str, Any] = {
+    "timeout_s": 3.0,
+    "read_timeout_s": 3.0,
+    "connect_timeout_s": 3.0,
+    "settle_s": 5.0,
+}
+"""Settings under which a lost answer is given up soon."""
 
 
 def outcomes(records: Sequence[RowRecord]) -> list[str]:
