@@ -109,10 +109,10 @@ def files_with(secret: bytes, place: Path) -> list[Path]:
 
 def test_no_secret_anywhere(boxed: Callable[..., Cli]) -> None:
     """The token is in no file of the run, in no output, and in no process list."""
-    cli = boxed("--latency", "0.1", "--entries", "2", "--fault", "500_before=0.1")
+    cli = boxed("--latency", "0.1", "--entries", "2", "--fault", "reset_after=0.1")
     token = cli.box.accounts[cli.box.parent]
     (acl,) = cli.box.lists[cli.box.parent]
-    rows = [("create", acl, ip(number)) for number in range(30)]
+    rows = [("create", acl, ip(number)) for number in range(15)]
     file = cli.file("in.csv", csv_text("operation,list,ip", rows))
     reports = ["--report", "out.jsonl", "--stream", "stream.jsonl"]
     running = cli.start_apply(file, *reports, "--account-max-in-flight", "3", "--settle", "0.1")

@@ -34,36 +34,28 @@ def test_a_refused_row(cli: Cli, place: Place) -> None:
     cli.verify()
 
 
-USAGE = [
-    (["--no-such-flag"], {}, "no-such-flag"),
-    (["--max-in-flight", "0"], {}, "--max-in-flight is 0"),
-    (["--max-in-flight", "many"], {}, "max-in-flight"),
-    (["--rate", "nan"], {}, "--rate is nan"),
-    (["--rate", "-1"], {}, "--rate"),
-    (["--settle", "inf"], {}, "--settle"),
-    (["--timeout", "0"], {}, "--timeout"),
-    (["--base-url", "http://api.example.com"], {}, "http"),
-    (["--base-url", "nonsense"], {}, "nonsense"),
-    (["--base-url", "https://user:pw@api.example.com"], {}, ""),
-    (["--stream", "-", "--json"], {}, "stdout"),
-    (["--report", "-", "--json"], {}, "stdout"),
-    (["--report", "report.pdf"], {}, "report.pdf"),
-    (["--report", "no/such/place.csv"], {}, "no/such"),
-    (["--stream", "no/such/place.jsonl"], {}, "no/such"),
-    (["--operation", "frobnicate"], {}, "--operation"),
-    (["--account", "AC12"], {}, "--account"),
-    (["--name-template", "{nope}"], {}, "{nope}"),
-    (["--format", "xml"], {}, "xml"),
-    (["--credentials", "no-such.toml"], {}, "no-such.toml"),
+USAGE: list[tuple[list[str], str]] = [
+    (["--no-such-flag"], "no-such-flag"),
+    (["--max-in-flight", "0"], "--max-in-flight is 0"),
+    (["--rate", "nan"], "--rate is nan"),
+    (["--timeout", "0"], "--timeout"),
+    (["--base-url", "http://api.example.com"], "http"),
+    (["--base-url", "nonsense"], "nonsense"),
+    (["--base-url", "https://user:pw@api.example.com"], ""),
+    (["--stream", "-", "--json"], "stdout"),
+    (["--report", "-", "--json"], "stdout"),
+    (["--report", "report.pdf"], "report.pdf"),
+    (["--report", "no/such/place.csv"], "no/such"),
+    (["--stream", "no/such/place.jsonl"], "no/such"),
+    (["--operation", "frobnicate"], "--operation"),
+    (["--account", "AC12"], "--account"),
+    (["--name-template", "{nope}"], "{nope}"),
+    (["--credentials", "no-such.toml"], "no-such.toml"),
 ]
 
 
-@pytest.mark.parametrize(
-    ("flags", "environment", "told"), USAGE, ids=[" ".join(flags) for flags, *_ in USAGE]
-)
-def test_usage(
-    cli: Cli, place: Place, flags: list[str], environment: dict[str, str], told: str
-) -> None:
+@pytest.mark.parametrize(("flags", "told"), USAGE, ids=[" ".join(flags) for flags, _ in USAGE])
+def test_usage(cli: Cli, place: Place, flags: list[str], told: str) -> None:
     """A wrong flag: exit 2, a line and a hint, nothing sent, no run directory left."""
     file = cli.file("in.csv", creates(place, 2))
     before = sent(cli)
@@ -177,9 +169,9 @@ def test_a_refused_credential(boxed: Callable[..., Cli]) -> None:
 
 def test_one_run_directory_one_writer(boxed: Callable[..., Cli]) -> None:
     """A run directory that a process holds is refused to a second one, which sends nothing."""
-    cli = boxed("--latency", "0.2", "--entries", "2")
+    cli = boxed("--latency", "0.15", "--entries", "2")
     account, (acl,) = cli.box.parent, cli.box.lists[cli.box.parent]
-    rows = [("create", account, acl, ip(number)) for number in range(60)]
+    rows = [("create", account, acl, ip(number)) for number in range(40)]
     file = cli.file("in.csv", csv_text("operation,account,list,ip", rows))
     first = cli.start_apply(file, "--max-in-flight", "4")
     until(lambda: cli.box.ledger())
@@ -188,13 +180,13 @@ def test_one_run_directory_one_writer(boxed: Callable[..., Cli]) -> None:
     assert "run" in second.err
     report = cli.run("report", "run", "--report", "now.csv", environment={})
     assert report.code in (0, 7, 8), report.err
-    assert len(read_csv(cli.cwd / "now.csv")) == 60
+    assert len(read_csv(cli.cwd / "now.csv")) == 40
     ended = first.end()
     assert ended.code == 0, ended.err
     effects = cli.box.ledger()
-    assert len({one["ip_after"] for one in effects}) == len(effects) == 60
+    assert len({one["ip_after"] for one in effects}) == len(effects) == 40
     assert cli.apply(file).code == 2
-    assert cli.box.requests() == {"GET": 1, "POST": 60}
+    assert cli.box.requests() == {"GET": 1, "POST": 40}
     cli.verify()
 
 

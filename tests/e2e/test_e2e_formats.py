@@ -107,7 +107,6 @@ def test_formats_mean_the_same(cli: Cli, place: Place, write: Writer) -> None:
         "Op,Account,ACL,CIDR,Name",
         "ACTION,account,list,ip,description",
         "operation,AccountSid,IpAccessControlListSid,IpAddress,FriendlyName",
-        "op,account_sid,list_sid,address,friendly name",
     ],
 )
 def test_column_synonyms(cli: Cli, place: Place, header: str) -> None:

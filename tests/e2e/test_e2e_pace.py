@@ -127,23 +127,24 @@ def test_limits_and_faults(boxed: Callable[..., Cli], seed: int) -> None:
         *("--accounts", "3", "--lists", "4", "--entries", "5", "--seed", str(seed)),
         *("--limit", "concurrent=8", "--late", "0.3", *switches),
     )
-    box, rows = cli.box, []
+    box = cli.box
+    rows: list[tuple[str, ...]] = []
     before = box.state()
     for account, lists in box.lists.items():
         for acl in lists:
             sids = list(before[account][acl])
-            rows += [("create", account, acl, "", ip(number), "n") for number in range(20)]
+            rows += [("create", account, acl, "", ip(number), "n") for number in range(12)]
             rows += [("delete", account, acl, sids[0], "", "")]
             rows += [("update", account, acl, sids[1], "", "renamed")]
     file = cli.file("in.csv", csv_text("operation,account,list,sid,ip,name", rows))
     ended = cli.apply(file, "--settle", "0.5", "--retries", "30")
     assert ended.code == 0, ended.err
     box.get("stats")
-    for account, lists in box.state().items():
-        for acl, entries in lists.items():
+    for account, now in box.state().items():
+        for acl, entries in now.items():
             sids = list(before[account][acl])
             made = [entry[0] for sid, entry in entries.items() if sid not in sids]
-            assert sorted(made) == sorted(ip(number) for number in range(20))
+            assert sorted(made) == sorted(ip(number) for number in range(12))
             assert sids[0] not in entries
             assert entries[sids[1]][2] == "renamed"
     for line in cli.report():

@@ -114,7 +114,8 @@ def test_kill(slow: Cli) -> None:
     assert len(slow.rejects()) == ROWS - outcomes.count("created")
     slow.verify()
     again = slow.run(
-        *("resume", "run", "--base-url", slow.box.url, "--settle", "0.5", "--progress", "none")
+        *("resume", "run", "--base-url", slow.box.url, "--settle", "0.5", "--progress", "none"),
+        *("--account-max-in-flight", "100"),
     )
     assert again.code == 0, again.err
     assert slow.outcomes() == ["created"] * ROWS

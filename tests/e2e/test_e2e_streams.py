@@ -18,7 +18,7 @@ COLUMNS = [
 
 def test_nothing_on_stdout(cli: Cli, place: Place) -> None:
     """Without a flag that asks for data, stdout is empty, with any kind of progress."""
-    for mode in ("plain", "auto", "rich"):
+    for mode in ("plain", "rich"):
         ended = cli.apply(cli.file("in.csv", creates(place, 3)), "--progress", mode, "--run", mode)
         assert (ended.code, ended.out) == (0, "")
         assert f"report   {mode}/report.csv" in ended.err

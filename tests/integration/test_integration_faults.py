@@ -21,12 +21,6 @@ AFTER += ["garbage_after", "truncated_after"]
 LATE = ["500_late", "503_late", "reset_late", "hang_late"]
 HARMLESS = ["slow_after", "close_after"]
 
-    "timeout_s": 3.0,
-    "read_timeout_s": 3.0,
-    "connect_timeout_s": 3.0,
-    "settle_s": 5.0,
-}
-
 
 @pytest.mark.parametrize("duplicates", MODES)
 @pytest.mark.parametrize("kind", BEFORE + AFTER + LATE + HARMLESS)

@@ -12,13 +12,6 @@ from bulkipacl.engine.run import Engine
 from bulkipacl.sandbox import Latency
 from bulkipacl.store import views
 
-    "timeout_s": 3.0,
-    "read_timeout_s": 3.0,
-    "connect_timeout_s": 3.0,
-    "settle_s": 5.0,
-}
-
-
 Watch = Callable[[Engine], Awaitable[None]]
 
 
