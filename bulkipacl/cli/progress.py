@@ -12,11 +12,12 @@ import time
 from typing import TYPE_CHECKING, Protocol
 
 from bulkipacl.cli.options import ProgressMode
-from bulkipacl.engine.run import Engine
 from bulkipacl.model import GOOD_OUTCOMES
 
 if TYPE_CHECKING:
     from rich.console import Group
+
+    from bulkipacl.engine.run import Engine
 
 REFRESH_PER_S = 8
 PLAIN_EVERY_S = 10.0

@@ -13,17 +13,19 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 import orjson
 
 from bulkipacl.cli.options import ProgressMode
 from bulkipacl.cli.progress import Progress, start_progress
-from bulkipacl.engine.run import Engine
 from bulkipacl.errors import UsageError
 from bulkipacl.intake import describe
 from bulkipacl.model import Problem, Summary
 from bulkipacl.report import exit_code, printable, summary_json, summary_text
+
+if TYPE_CHECKING:
+    from bulkipacl.engine.run import Engine
 
 SHOWN_ERRORS = 20
 SHOWN_WARNINGS = 3

@@ -63,6 +63,7 @@ class OpenList:
         rows: Sequence[Row],
         *,
         has_more: bool,
+        is_gap: bool = False,
     ) -> None:
         self.account = account
         self.sid = info.sid
@@ -74,6 +75,7 @@ class OpenList:
         self._id = info.id
         self._rows = rows
         self._has_more = has_more
+        self._is_gap = is_gap
         self._prior = views.open_snapshot(run.directory, info.id)
         self._round: int | None = None
         self.rows_count = len(rows)
@@ -164,7 +166,7 @@ class OpenList:
         if self._prior is not None:
             rows = self._settle_prior(self._prior)
         lanes = split_into_lanes(rows, self.state.entries.values())
-        self._order = Order(lanes, no_gap=self._run.settings.no_gap)
+        self._order = Order(lanes, no_gap=self._run.settings.no_gap, is_gap=self._is_gap)
         for lane in lanes:
             self._next(deque(lane))
         self._is_turning = False

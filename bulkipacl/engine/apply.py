@@ -1,10 +1,10 @@
 """The main job, from files to report: what `bulkipacl apply` calls.
 
-    apply         take in, check, send, report -> Summary
-apply_drafts  the same for rows that a job made
-resume        carry a run on from wherever it stopped
-    take_in     the first half alone: every row in the store, every problem told
-        conclude    keep how a run ended, and write its reports
+    apply          take in, check, send, report -> Summary
+    apply_drafts   the same for rows that a job made
+    resume         carry a run on from wherever it stopped
+    validate       the checks alone
+    take_in        every row in the store, every problem told
 
 The order is the promise: the whole input is checked before the first request, unless invalid rows
 are to be skipped; then rows are sent while they still arrive.
@@ -19,23 +19,26 @@ from contextlib import suppress
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import orjson
 
 from bulkipacl import __version__
 from bulkipacl.engine.job import Inputs, Job, Observer, info_of, open_input, tell, warn_of_columns
-from bulkipacl.engine.session import INTERRUPTED, carry_out, terminable
+from bulkipacl.engine.session import INTERRUPTED, Stage, carry_out, terminable
 from bulkipacl.errors import BulkError, InputError, StoreError, UsageError
 from bulkipacl.intake import open_source
 from bulkipacl.model import Draft, SourceInfo, Summary
-from bulkipacl.report import check_report_path, write_report, write_run_reports
+from bulkipacl.report import StreamLines, check_report_path, write_report, write_run_reports
 from bulkipacl.store import journal, views
 from bulkipacl.store.crosscheck import cross_check, index_rows
 from bulkipacl.store.intake import Intake
 from bulkipacl.store.rundir import RunDirectory
 
 FINISHED = "finished"
+Work = Callable[[Stage], str]
+"""Does a job; returns how it ended."""
+
 INVALID_INPUT = "invalid_input"
 
 
@@ -45,12 +48,13 @@ def apply(job: Job, inputs: Inputs, observer: Observer) -> Summary:
     Raises:
         BulkError: it could not begin (nothing was sent), or the run directory failed under it.
     """
+    _check_reports(job)
     _check_inputs(inputs)
     streams = job.settings.skip_invalid and not job.settings.no_gap
     work = _apply_as_it_comes if streams else _apply_whole
     with RunDirectory.create(job.run_path) as run:
         _describe_run(run, job, "apply", is_streamed=streams)
-        return _run(run, job, observer, lambda: work(run, job, inputs, observer))
+        return _run(run, job, observer, lambda stage: work(stage, inputs))
 
 
 def apply_drafts(
@@ -67,9 +71,15 @@ def apply_drafts(
         drafts: (source number, draft), those of one source together.
         command: the verb that made them.
     """
+    _check_reports(job)
     with RunDirectory.create(job.run_path) as run:
         _describe_run(run, job, command, is_streamed=False)
-        return _run(run, job, observer, lambda: _apply_made(run, job, sources, drafts, observer))
+        return _run(
+            run,
+            job,
+            observer,
+            lambda stage: _apply_made(stage, sources, drafts),
+        )
 
 
 def resume(job: Job, observer: Observer) -> Summary:
@@ -79,9 +89,10 @@ def resume(job: Job, observer: Observer) -> Summary:
         UsageError: nothing of the run may be sent, or it was sent to another host.
         LockedError: another process is at it.
     """
+    _check_reports(job)
     with RunDirectory.open(job.run_path, is_writable=True) as run:
         _check_resumable(run, job)
-        return _run(run, job, observer, lambda: _carry_on(run, job, observer))
+        return _run(run, job, observer, _carry_on)
 
 
 def saved_settings(path: Path) -> dict[str, Any]:
@@ -91,19 +102,29 @@ def saved_settings(path: Path) -> dict[str, Any]:
     return found
 
 
-def _run(run: RunDirectory, job: Job, observer: Observer, work: Callable[[], str]) -> Summary:
+def _run(run: RunDirectory, job: Job, observer: Observer, work: Work) -> Summary:
     """Do the work, and answer for every row, however it ends."""
-    for path in job.reports:
-        check_report_path(path)
+    stream = StreamLines(run, job.stream) if job.stream is not None else None
     with terminable():
         try:
-            ending = work()
+            ending = work(Stage(run, job, observer, stream))
         except KeyboardInterrupt:
             ending = INTERRUPTED
         except BulkError:
             _try_to_note_failure(run)
             raise
-        return conclude(run, ending, job.reports, job.stdout)
+        views.set_meta(run, {"ending": ending})
+        if stream is not None:
+            stream.emit_open()
+        write_run_reports(run)
+        for path in job.reports:
+            write_report(run, path, stdout=job.stdout)
+        return views.summary(run)
+
+
+def _resolve_credentials(stage: Stage) -> None:
+    """Find out now, and not in the middle, that an account has no credential."""
+    stage.job.credentials.resolve(sid for _, sid in views.accounts(stage.run))
 
 
 def _try_to_note_failure(run: RunDirectory) -> None:
@@ -112,12 +133,13 @@ def _try_to_note_failure(run: RunDirectory) -> None:
         views.set_meta(run, {"ending": "failed"})
 
 
-def _carry_on(run: RunDirectory, job: Job, observer: Observer) -> str:
+def _carry_on(stage: Stage) -> str:
+    run = stage.run
     index_rows(run)
-    job.credentials.resolve(sid for _, sid in views.accounts(run))
+    _resolve_credentials(stage)
     journal.reopen(run)
     views.set_meta(run, {"ending": ""})
-    ending = carry_out(run, job, observer, rows=views.rows_left(run))
+    ending = carry_out(stage, rows=views.rows_left(run))
     if ending == FINISHED and views.get_meta(run, "taken_in") != "yes":
         return "input_unfinished"
     return ending
@@ -145,12 +167,9 @@ def _check_resumable(run: RunDirectory, job: Job) -> None:
 
 
 def _apply_made(
-    run: RunDirectory,
-    job: Job,
-    sources: Sequence[SourceInfo],
-    drafts: Iterable[tuple[int, Draft]],
-    observer: Observer,
+    stage: Stage, sources: Sequence[SourceInfo], drafts: Iterable[tuple[int, Draft]]
 ) -> str:
+    run, observer = stage.run, stage.observer
     intake = Intake(run)
     by_id = {source.id: source for source in sources}
     for source_id, group in groupby(drafts, key=itemgetter(0)):
@@ -159,19 +178,10 @@ def _apply_made(
     index_rows(run)
     views.set_meta(run, {"taken_in": "yes"})
     observer.checked(intake.rows, intake.invalid)
-    job.credentials.resolve(sid for _, sid in views.accounts(run))
-    return carry_out(run, job, observer, rows=intake.rows)
-
-
-def conclude(
-    run: RunDirectory, ending: str, reports: Sequence[str] = (), stdout: BinaryIO | None = None
-) -> Summary:
-    """Keep how a run ended, and write its reports."""
-    views.set_meta(run, {"ending": ending})
-    write_run_reports(run)
-    for path in reports:
-        write_report(run, path, stdout=stdout)
-    return views.summary(run)
+    if stage.stream is not None:
+        stage.stream.emit_invalid()
+    _resolve_credentials(stage)
+    return carry_out(stage, rows=intake.rows)
 
 
 def take_in(run: RunDirectory, inputs: Inputs, observer: Observer) -> tuple[int, int]:
@@ -215,21 +225,29 @@ def validate(place: Path, inputs: Inputs, observer: Observer) -> tuple[int, int]
         return take_in(run, inputs, observer)
 
 
-def _apply_whole(run: RunDirectory, job: Job, inputs: Inputs, observer: Observer) -> str:
-    rows, invalid = take_in(run, inputs, observer)
-    if invalid and not job.settings.skip_invalid:
+def _apply_whole(stage: Stage, inputs: Inputs) -> str:
+    rows, invalid = take_in(stage.run, inputs, stage.observer)
+    if stage.stream is not None:
+        stage.stream.emit_invalid()
+    if invalid and not stage.job.settings.skip_invalid:
         return INVALID_INPUT
-    job.credentials.resolve(sid for _, sid in views.accounts(run))
-    return carry_out(run, job, observer, rows=rows)
+    _resolve_credentials(stage)
+    return carry_out(stage, rows=rows)
 
 
-def _apply_as_it_comes(run: RunDirectory, job: Job, inputs: Inputs, observer: Observer) -> str:
+def _apply_as_it_comes(stage: Stage, inputs: Inputs) -> str:
     """Send while the input still arrives."""
-    index_rows(run)
-    ending = carry_out(run, job, observer, inputs=inputs)
-    if not views.row_count(run) and ending == FINISHED:
+    index_rows(stage.run)
+    ending = carry_out(stage, inputs=inputs)
+    if not views.row_count(stage.run) and ending == FINISHED:
         raise InputError("there is no row in the input", hint="a header alone is no row")
     return ending
+
+
+def _check_reports(job: Job) -> None:
+    """Refuse reports that could not be written, before a run directory is made for them."""
+    for path in job.reports:
+        check_report_path(path)
 
 
 def _check_inputs(inputs: Inputs) -> None:

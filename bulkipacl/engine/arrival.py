@@ -17,6 +17,7 @@ from bulkipacl.engine.job import Inputs, Observer, info_of, open_input, tell, wa
 from bulkipacl.engine.run import Engine
 from bulkipacl.intake import Source
 from bulkipacl.model import Draft
+from bulkipacl.report import StreamLines
 from bulkipacl.settings import COMMIT_EVERY_S, INTAKE_BATCH, INTAKE_BUFFER
 from bulkipacl.store import views
 from bulkipacl.store.intake import Intake
@@ -32,12 +33,14 @@ class Arrival:
         inputs: Inputs,
         observer: Observer,
         engine: Engine,
+        stream: StreamLines | None = None,
         offload: Offload = in_thread,
     ) -> None:
         self._run = run
         self._inputs = inputs
         self._observer = observer
         self._engine = engine
+        self._stream = stream
         self._offload = offload
         self._intake = Intake(run)
         self._read = 0
@@ -85,6 +88,8 @@ class Arrival:
             await self._offload(insert)
         tell(self._observer, source.name, drafts)
         self._observer.taken_in(self._intake.rows)
+        if self._stream is not None:
+            self._stream.emit(self._intake.last_invalid)
         self._engine.arrived(touched)
 
     def _read_all(self) -> None:

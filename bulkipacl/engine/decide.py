@@ -141,9 +141,11 @@ def _decide_create(row: Row, state: ListState, free: int, may_wait: bool) -> Dec
 
 def _decide_update(row: Row, state: ListState) -> Decision:
     old = _named_entry(row, state)
-    if not isinstance(old, Entry):
-        return old or Settled(
-            Outcome.FAILED, "entry_not_found", None, "the list holds no such entry: export it"
+    if isinstance(old, Settled):
+        return old
+    if old is None:
+        return _already_moved(row, state) or Settled(
+            Outcome.FAILED, "entry_not_found", None, "the list holds no such entry"
         )
     has_new_place = row.sid is not None or row.match_address is not None
     new = Entry(
@@ -162,6 +164,18 @@ def _decide_update(row: Row, state: ListState) -> Decision:
             f"{cidr_text(*new.key)} is an entry of its own already: delete one of the two",
         )
     return Write(Operation.UPDATE, new, old)
+
+
+def _already_moved(row: Row, state: ListState) -> Settled | None:
+    """An update from one address to another that an earlier run has carried out already."""
+    if row.sid is not None or row.match_address is None:
+        return None
+    address = row.match_address if row.address is None else row.address
+    prefix = (row.match_prefix or 32) if row.prefix is None else row.prefix
+    for entry in state.at((address, prefix)):
+        if row.name is None or row.name == entry.name:
+            return Settled(Outcome.UNCHANGED, entry=entry)
+    return None
 
 
 def _decide_delete(row: Row, state: ListState) -> Decision:

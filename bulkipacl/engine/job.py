@@ -10,14 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from bulkipacl.credentials import CredentialMap
-from bulkipacl.engine.run import Engine
 from bulkipacl.intake import Defaults, Source, near_misses, open_source
 from bulkipacl.model import Draft, Problem, SourceInfo
 from bulkipacl.settings import Settings
 from bulkipacl.twilio.hosts import BaseUrl
+
+if TYPE_CHECKING:  # It brings aiohttp along, which `validate` and `report` can do without.
+    from bulkipacl.engine.run import Engine
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,13 +20,15 @@ class Order:
     """What of a list's rows has not ended yet, as far as others wait for it.
 
     Attributes:
-        is_gap: a create that deletes wait for did not end well.
+        is_gap: a create that deletes wait for did not end well, or was invalid.
     """
 
     __slots__ = ("_awaited", "_deletes", "_ended", "_no_gap", "is_gap")
 
-    def __init__(self, lanes: Iterable[Iterable[Row]], *, no_gap: bool) -> None:
-        self.is_gap = False
+    def __init__(
+        self, lanes: Iterable[Iterable[Row]], *, no_gap: bool, is_gap: bool = False
+    ) -> None:
+        self.is_gap = is_gap
         self._no_gap = no_gap
         self._ended: set[int] = set()
         self._awaited: set[int] = set()

@@ -90,9 +90,10 @@ class Engine:
         self._queued: set[int] = set()
         self._again: set[int] = set()
         self._naming = Naming(self)
-        self._pending = 0
+        self._closing: set[int] = set()
         self._is_input_open = False
         self._checks_rounds = False
+        self._has_stray_gap = False
         self._is_feeding = False
         self._done = anyio.Event()
         self._loop: asyncio.AbstractEventLoop
@@ -110,6 +111,8 @@ class Engine:
             StoreError: the run directory cannot be written; nothing unrecorded was sent.
         """
         self._loop = asyncio.get_running_loop()
+        if self.settings.no_gap:
+            self._has_stray_gap = views.has_invalid_creates(self.directory, None)
         self._is_input_open = self._checks_rounds = is_input_open
         started_at = self.now()
         if not is_input_open:
@@ -233,7 +236,7 @@ class Engine:
         """A list has rows to carry out: open it when its turn comes."""
         if account.stopped is not None or self.is_stopping:
             return
-        if list_id in self._open:
+        if list_id in self._open or list_id in self._closing:
             self._again.add(list_id)
         elif list_id not in self._queued:
             self._queued.add(list_id)
@@ -291,7 +294,10 @@ class Engine:
         has_more = len(rows) == ROUND_ROWS
         if self._checks_rounds:
             rows = self._without_invalid(rows)
-        one = OpenList(self, account, info, rows, has_more=has_more)
+        is_gap = self.settings.no_gap and (
+            self._has_stray_gap or views.has_invalid_creates(self.directory, list_id)
+        )
+        one = OpenList(self, account, info, rows, has_more=has_more, is_gap=is_gap)
         self._open[list_id] = (account, one)
         self._open_per_account[account.number] += 1
         one.start()
@@ -312,23 +318,25 @@ class Engine:
         self._open_per_account[account.number] -= 1
         if round_number is not None:
             self._committer.batch.closed.append((list_id, round_number))
-            self._committer.soon()
-        if has_more or list_id in self._again:
-            self._again.discard(list_id)
-            # Its next round asks the store what is left to do: after the commit that says so.
-            self._committer.batch.after.append(lambda: self._next_round(account, list_id))
-            self._pending += 1
-            self._committer.soon(is_urgent=True)
+        if has_more:
+            self._again.add(list_id)
+        # A next round asks the store what is left to do: after the commit that says so.
+        self._closing.add(list_id)
+        self._committer.batch.after.append(lambda: self._closed(account, list_id))
+        self._committer.soon(is_urgent=has_more)
         if account.backlog:
             self._hungry.append(account)
         self._feed()
         self._retire(account)
         self._check_done()
 
-    def _next_round(self, account: Account, list_id: int) -> None:
-        self._pending -= 1
-        self.queue_list(account, list_id)
-        self.go_on()
+    def _closed(self, account: Account, list_id: int) -> None:
+        """All that a round had to say is in the store."""
+        self._closing.discard(list_id)
+        if list_id in self._again:
+            self._again.discard(list_id)
+            self.queue_list(account, list_id)
+            self.go_on()
 
     def _retire(self, account: Account) -> None:
         """Forget an account that has nothing left, so that 10,000 of them cost no memory."""
@@ -404,8 +412,8 @@ class Engine:
 
     @property
     def _is_waiting(self) -> bool:
-        """Something is still to come back that may bring lists to open."""
-        return bool(self._pending or self._naming.pending)
+        """Something is still to come back that will bring lists to open."""
+        return bool(self._again or self._naming.pending)
 
     def go_on(self) -> None:
         """Open what can be opened, and see whether anything is left."""

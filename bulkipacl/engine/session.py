@@ -1,5 +1,6 @@
 """One session of sending: an event loop, a transport, an engine, and the signals that stop it.
 
+Stage         where a job is done, and who is told
 carry_out     send what has no outcome yet, until it is done or told to stop
 terminable    SIGTERM as Ctrl-C, for the parts that do not send
 """
@@ -8,8 +9,9 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 
 import anyio
@@ -18,7 +20,6 @@ import anyio.abc
 from bulkipacl.engine.arrival import Arrival
 from bulkipacl.engine.job import Inputs, Job, Observer
 from bulkipacl.engine.run import Engine, first_error
-from bulkipacl.model import RowResult
 from bulkipacl.report import StreamLines
 from bulkipacl.store.rundir import RunDirectory
 from bulkipacl.twilio.transport import open_transport
@@ -26,23 +27,28 @@ from bulkipacl.twilio.transport import open_transport
 INTERRUPTED = "interrupted"
 
 
-def carry_out(
-    run: RunDirectory,
-    job: Job,
-    observer: Observer,
-    *,
-    rows: int | None = None,
-    inputs: Inputs | None = None,
-) -> str:
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Where a job is done: its run directory, and who is told.
+
+    Attributes:
+        stream: is told of rows as they end, or None.
+    """
+
+    run: RunDirectory
+    job: Job
+    observer: Observer
+    stream: StreamLines | None
+
+
+def carry_out(stage: Stage, *, rows: int | None = None, inputs: Inputs | None = None) -> str:
     """Send what has no outcome yet; returns how it ended.
 
     Args:
         rows: how many there are, where that is known.
         inputs: what is still to be taken in while it is sent.
     """
-    return anyio.run(
-        partial(_carry_out, run, job, observer, rows, inputs), backend_options=_backend()
-    )
+    return anyio.run(partial(_carry_out, stage, rows, inputs), backend_options=_backend())
 
 
 def _backend() -> dict[str, bool]:
@@ -53,20 +59,17 @@ def _backend() -> dict[str, bool]:
     return {"use_uvloop": True}
 
 
-async def _carry_out(
-    run: RunDirectory, job: Job, observer: Observer, rows: int | None, inputs: Inputs | None
-) -> str:
+async def _carry_out(stage: Stage, rows: int | None, inputs: Inputs | None) -> str:
+    job, observer, stream = stage.job, stage.observer, stage.stream
     transport = open_transport(job.settings, job.base, job.credentials)
-    stream = StreamLines(run, job.stream) if job.stream is not None else None
-
-    def on_ended(results: Sequence[RowResult]) -> None:
-        if stream is not None:
-            stream.emit([result.number for result in results])
-
     engine = Engine(
-        run, job.settings, transport, on_ended=on_ended, reach=job.credentials.for_account
+        stage.run,
+        job.settings,
+        transport,
+        on_ended=stream.ended if stream is not None else None,
+        reach=job.credentials.for_account,
     )
-    arrival = None if inputs is None else Arrival(run, inputs, observer, engine)
+    arrival = None if inputs is None else Arrival(stage.run, inputs, observer, engine, stream)
     try:
         async with anyio.create_task_group() as group:
             await group.start(_watch_signals, engine, observer)

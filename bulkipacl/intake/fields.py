@@ -135,7 +135,8 @@ def read_prefix(field: str, text: str, problems: list[Problem], *, shown: str = 
     bits = bare(text).removeprefix("/").strip()
     if not bits or bits in PREFIXES:
         return PREFIXES.get(bits)
-    reason, why, suggestion = "bad_prefix", "a prefix is a number from 1 to 32", ""
+    reason, why = "bad_prefix", "a prefix is a number from 1 to 32"
+    suggestion = "write 32 for one address, 24 for 256 of them"
     mask = _mask_prefix(bits)
     whole = re.fullmatch(r"0*([0-9]{1,3})(?:[.,]0*)?", bits)
     if mask is not None:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from bulkipacl.errors import UsageError
+from bulkipacl.model import Outcome, RowResult
 from bulkipacl.report.cells import encode, neutralise
 from bulkipacl.report.columns import Layout, layout_of
 from bulkipacl.report.files import check_destination, replacing
@@ -34,6 +35,7 @@ REPORT_NAME = "report.csv"
 STANDARD_OUTPUT = "-"
 
 _CHUNK_ROWS = 1_000
+_OPEN_OUTCOMES = (Outcome.UNKNOWN, Outcome.NOT_ATTEMPTED)
 _GZIP_LEVEL = 6
 _SPECIAL = re.compile('[",\\r\\n]')
 
@@ -97,7 +99,10 @@ def write_run_reports(run: RunDirectory) -> list[Path]:
 
 
 class StreamLines:
-    """JSON Lines of rows as they end, in the order in which they do.
+    """JSON Lines of rows as they end, in the order in which they do; one line for every row.
+
+    What has not truly ended (unknown, not_attempted) may still end otherwise, so its line comes
+    from `emit_open`, when nothing more is sent.
 
     Args:
         write: takes the bytes of whole lines; called once per `emit`.
@@ -109,6 +114,20 @@ class StreamLines:
         self._sources = views.sources(run)
         self._lines = JsonLines(layout_of(self._sources))
 
+    def ended(self, results: Iterable[RowResult]) -> None:
+        """Write the lines of those of these rows that have truly ended."""
+        self.emit([r.number for r in results if r.outcome not in _OPEN_OUTCOMES])
+
+    def emit_invalid(self) -> None:
+        """Write the lines of all rows that are invalid."""
+        for numbers in _in_chunks(views.invalid_rows(self._run)):
+            self.emit(numbers)
+
+    def emit_open(self) -> None:
+        """Write the lines of all rows that have not truly ended."""
+        for numbers in _in_chunks(views.open_rows(self._run)):
+            self.emit(numbers)
+
     def emit(self, numbers: Sequence[int]) -> None:
         """Write the lines of these rows; about 25 us a row, most of it finding them."""
         # While input is still arriving, sources and columns can be new since the last time.
@@ -119,6 +138,11 @@ class StreamLines:
         lines = [self._lines.encode(record) for record in views.records(self._run, numbers)]
         if lines:
             self._write(b"\n".join([*lines, b""]))
+
+
+def _in_chunks(numbers: Iterator[int]) -> Iterator[list[int]]:
+    while chunk := list(islice(numbers, _CHUNK_ROWS)):
+        yield chunk
 
 
 def csv_chunks(header: Sequence[str], lines: Iterable[list[str]]) -> Iterator[bytes]:

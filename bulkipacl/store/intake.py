@@ -31,11 +31,13 @@ class Intake:
     Attributes:
         rows: rows taken in so far.
         invalid: how many of them are invalid.
+        last_invalid: the numbers of those of the last batch.
     """
 
     def __init__(self, run: RunDirectory) -> None:
         self.rows = 0
         self.invalid = 0
+        self.last_invalid: list[int] = []
         self._run = run
         self._accounts: dict[str, int] = {}
         self._lists: dict[tuple[str, str, str], int] = {}
@@ -74,20 +76,20 @@ class Intake:
         known = self._lists
         for draft in batch:
             number += 1
-            list_id = None
+            key = (draft.account_sid, draft.list_sid, draft.list_name)
+            list_id = known.get(key)
+            if list_id is None and key[0] and (key[1] or key[2]):
+                list_id = self._find_list(db, key)
             if draft.problems and draft.is_invalid:
                 outcomes.append(invalid_result(number, draft.problems))
-            else:
-                key = (draft.account_sid, draft.list_sid, draft.list_name)
-                list_id = known.get(key)
-                if list_id is None:
-                    list_id = self._find_list(db, key)
+            elif list_id is not None:
                 touched.add((self._accounts[draft.account_sid], list_id))
             rows.append((number, source_id, draft[0], draft[1], list_id, *draft[5:12]))
         db.executemany("INSERT INTO row VALUES (?,?,?,?,?,?,?,?,?,?,?,?)", rows)
         insert_outcomes(db, outcomes)
         self.rows = number
         self.invalid += len(outcomes)
+        self.last_invalid = [outcome.number for outcome in outcomes]
         return touched
 
     def _find_list(self, db: sqlite3.Connection, key: tuple[str, str, str]) -> int:

@@ -15,8 +15,12 @@ import orjson
 from bulkipacl.model import Entry, Outcome, RowResult
 from bulkipacl.store.rundir import RunDirectory
 
+# An outcome stands. Only one that left the row open gives way to what was found out later.
 _INSERT_OUTCOME = (
-    "INSERT OR REPLACE INTO outcome VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    "INSERT INTO outcome VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "  # noqa: S608
+    "ON CONFLICT (number) DO UPDATE SET "
+    + ", ".join(f"{name} = excluded.{name}" for name in RowResult._fields[1:])
+    + " WHERE outcome.outcome IN ('unknown', 'not_attempted')"
 )
 
 

@@ -36,7 +36,7 @@ CREATE TABLE list (
     UNIQUE (account_id, sid), UNIQUE (account_id, name)
 );
 
--- list_id NULL: the row is invalid. address: IPv4 as an integer.
+-- list_id NULL: the row is invalid, and its list was not understood. address: IPv4 as an integer.
 CREATE TABLE row (
     number INTEGER PRIMARY KEY, source_id INTEGER NOT NULL, line INTEGER NOT NULL,
     operation INTEGER NOT NULL, list_id INTEGER, sid TEXT, address INTEGER, prefix INTEGER,

@@ -91,6 +91,24 @@ def row_count(run: RunDirectory) -> int:
     return int(run.reader.execute("SELECT COUNT(*) FROM row").fetchone()[0])
 
 
+def invalid_rows(run: RunDirectory) -> Iterator[int]:
+    """Numbers of the rows that are invalid, in row order."""
+    found = run.reader.execute(
+        "SELECT number FROM outcome WHERE outcome = ? ORDER BY number", (Outcome.INVALID,)
+    )
+    return (int(row[0]) for row in found)
+
+
+def open_rows(run: RunDirectory) -> Iterator[int]:
+    """Numbers of the rows that have not truly ended, in row order."""
+    found = run.reader.execute(
+        """SELECT r.number FROM row r LEFT JOIN outcome o ON o.number = r.number
+           WHERE o.number IS NULL OR o.outcome IN (?, ?) ORDER BY r.number""",
+        (Outcome.UNKNOWN, Outcome.NOT_ATTEMPTED),
+    )
+    return (int(row[0]) for row in found)
+
+
 def rows_left(run: RunDirectory) -> int:
     """Rows without an outcome."""
     done = int(run.reader.execute("SELECT COUNT(*) FROM outcome").fetchone()[0])
@@ -120,7 +138,7 @@ def lists_to_do(run: RunDirectory, account_id: int) -> list[int]:
 
 
 def rows_to_do(run: RunDirectory, list_id: int, limit: int) -> list[Row]:
-    """The list's first `limit` rows without an outcome, in row order."""
+    """The list's first `limit` rows without an outcome, in row order; -1: all of them."""
     found = run.reader.execute(
         f"""SELECT {_ROW} FROM row r WHERE r.list_id = ? AND NOT EXISTS
             (SELECT 1 FROM outcome o WHERE o.number = r.number) ORDER BY r.number LIMIT ?""",  # noqa: S608 - a literal
@@ -130,12 +148,22 @@ def rows_to_do(run: RunDirectory, list_id: int, limit: int) -> list[Row]:
 
 
 def rows_of_list(run: RunDirectory, list_id: int) -> list[Row]:
-    """All valid rows of a list, in row order."""
+    """All rows of a list that have no outcome, in row order."""
+    return rows_to_do(run, list_id, -1)
+
+
+def has_invalid_creates(run: RunDirectory, list_id: int | None) -> bool:
+    """Whether a row that is invalid may have meant to create an entry in this list.
+
+    Args:
+        list_id: None asks for rows whose list was not understood either.
+    """
     found = run.reader.execute(
-        f"SELECT {_ROW} FROM row r WHERE r.list_id = ? ORDER BY r.number",  # noqa: S608 - a literal
-        (list_id,),
+        """SELECT 1 FROM row r JOIN outcome o ON o.number = r.number
+           WHERE r.list_id IS ? AND o.outcome = ? AND r.operation NOT IN (?, ?) LIMIT 1""",
+        (list_id, Outcome.INVALID, Operation.UPDATE, Operation.DELETE),
     )
-    return [make_row(fields) for fields in found]
+    return found.fetchone() is not None
 
 
 def make_row(fields: tuple[Any, ...]) -> Row:

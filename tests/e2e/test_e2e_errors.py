@@ -12,17 +12,12 @@ UNTEXT = bytes(range(256)) * 20
 
 BAD_INPUTS: list[tuple[str, bytes, int]] = [
     ("empty.csv", b"", 3),
-    ("blank.csv", b"\n \n\n", 3),
     ("header.csv", b"operation,account,list,ip\n", 3),
     ("unknown.csv", b"color,shape\nred,round\n", 3),
     ("binary.csv", UNTEXT, 3),
-    ("nul.csv", b"operation,account,list,ip\n" + b"\0" * 5_000 + b"\n", 3),
     ("workbook.csv", b"PK\x03\x04" + bytes(500), 3),
     ("broken.csv.gz", b"\x1f\x8b\x08 no archive", 3),
-    ("plain.csv.gz", b"operation,ip\ncreate,62.0.0.1\n", 3),
     ("broken.json", b'[{"operation": "create", ', 3),
-    ("scalar.json", b"42", 3),
-    ("quote.csv", b'operation,account,list,ip\ncreate,"AC', 3),
     ("twice.csv", b"op,action,ip\ncreate,create,62.0.0.1\n", 3),
 ]
 
@@ -62,11 +57,8 @@ CREDENTIALS: list[tuple[str, int, str]] = [
     ("auth_token = 'TOKEN'", 0o644, "chmod 600"),
     ('["ACCOUNT"]\nauth_token = TOKEN', 0o600, "line 2"),
     ('["ACCOUNT"]\nauth_tokn = "TOKEN"', 0o600, "auth_token"),
-    ('["TOKEN"]\nauth_token = "x"', 0o600, "not an account sid"),
-    ('["ACCOUNT"]\napi_key = "TOKEN"', 0o600, "api_secret"),
     ('["ACCOUNT"]\nauth_token = "env:NOT_SET_ANYWHERE"', 0o600, "NOT_SET_ANYWHERE"),
     ('["ACCOUNT"]\nauth_token = "cmd:false"', 0o600, "false"),
-    ('["ACCOUNT"]\nauth_token = "TOKEN\\n"', 0o600, "line break"),
     ("", 0o600, "no account"),
 ]
 

@@ -60,6 +60,7 @@ def test_first_signal(slow: Cli, signum: signal.Signals) -> None:
     check_against_ledger(slow)
     assert len(slow.rejects()) == outcomes["not_attempted"]
     slow.verify()
+    assert slow.run("verify", "run", environment={}).code == 0
 
 
 def test_second_signal(boxed: Callable[..., Cli]) -> None:
