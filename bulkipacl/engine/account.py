@@ -97,6 +97,8 @@ class Account:
         """The next one, with its permit; None where it took itself back."""
         sendable = self._queue.popleft()
         if not sendable.may_send():
+            if sendable is self._suspect:  # It was taken back; the next one will show.
+                self._suspect = None
             return None
         self._is_confirming = False
         if self._rate_per_s is not None:

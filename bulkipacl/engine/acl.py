@@ -25,7 +25,6 @@ from bulkipacl.model import (
     GOOD_OUTCOMES,
     ApiError,
     Entry,
-    Evidence,
     Operation,
     Outcome,
     Row,
@@ -73,10 +72,14 @@ class OpenList:
         self.settle_s = run.settings.settle_s
         self._run = run
         self._id = info.id
-        self._rows = rows
-        self._has_more = has_more
         self._is_gap = is_gap
         self._prior = views.open_snapshot(run.directory, info.id)
+        if self._prior is not None:
+            covered = self._prior.last_row
+            has_more = has_more or any(row.number > covered for row in rows)
+            rows = [row for row in rows if row.number <= covered]
+        self._rows = rows
+        self._has_more = has_more
         self._round: int | None = None
         self.rows_count = len(rows)
         self._order = Order((), no_gap=False)
@@ -88,6 +91,7 @@ class OpenList:
         self._promised = 0
         self._late = Late()
         self._pending = {row.number: None for row in rows}
+        self._sent: set[int] = set()
         self._repairs = 0
         self._gone: ApiError | None = None
         self._is_halted = False
@@ -131,6 +135,11 @@ class OpenList:
             return
         self.state = ListState(entries)
         self.known = {entry.sid for entry in entries}
+        if self._prior is not None:
+            # The same round goes on: what was there before its first write stays the measure.
+            self._round = self._prior.round
+            self._begin()
+            return
         self._round = views.next_round(self._run.directory, self._id)
         last_row = self._rows[-1].number if self._rows else 0
         kept = KeptSnapshot(self._id, self._round, self.wall_clock(), last_row, entries)
@@ -174,16 +183,15 @@ class OpenList:
 
     def _settle_prior(self, prior: KeptSnapshot) -> list[Row]:
         """Find out what a round that was cut off has done; returns the rows still to do."""
-        before = {entry.sid for entry in prior.entries}
-        claimed = views.claimed_sids(self._run.directory, self._id)
-        covered = [row for row in self._rows if row.number <= prior.last_row]
-        done = settle_prior(covered, prior.entries, self.state, before | claimed)
+        before, made = views.with_recorded(self._run.directory, self._id, prior.entries)
+        known = {entry.sid for entry in prior.entries} | made
+        done = settle_prior(self._rows, list(before.values()), self.state.entries.values(), known)
+        # What is there and was not before is ours only if a row claims it: till then it is new.
+        self.known &= known
         for row, write in done:
             work = RowWork(row, deque([row]), self)
-            work.write = write
-            work.landings = 1
             self.maybe_landed(work)
-            work.done(write.wanted, Evidence.READ_BACK)
+            work.recognised(write)
         ended = {row.number for row, _ in done}
         return [row for row in self._rows if row.number not in ended]
 
@@ -191,7 +199,7 @@ class OpenList:
         if lane and not self._is_halted:
             work = RowWork(lane[0], lane, self)
             work.follows_held = follows_held
-            if self._prior is not None and work.row.number <= self._prior.last_row:
+            if self._prior is not None:
                 work.landings = 1  # The run that was cut off may have sent it.
             self._turns.append(work)
 
@@ -246,6 +254,7 @@ class OpenList:
         if self._is_halted:
             self.take_back(work)
             return False
+        self._sent.add(work.row.number)
         return True
 
     def take_back(self, work: RowWork) -> None:
@@ -320,10 +329,10 @@ class OpenList:
             self._close_if_done()
 
     def never_sent(self) -> list[int]:
-        """Numbers of rows of this round of which nothing was ever sent (for a hard stop)."""
-        touched = self._late.touched() | {w.row.number for w in self._ambiguous}
-        touched |= {w.row.number for w in self._moving if w.is_in_flight}
-        return [n for n in self._pending if n not in touched]
+        """Numbers of rows of this round of which nothing was ever sent."""
+        if self._prior is not None:
+            return []  # The session before may have sent any of them.
+        return [number for number in self._pending if number not in self._sent]
 
     # --- reading back ---------------------------------------------------------------------
 
@@ -431,5 +440,8 @@ class OpenList:
 
     def _close(self, round_number: int | None) -> None:
         self._is_closed = True
+        if round_number is None and self._round is not None:
+            # The round stays open: only what was sent is unknown.
+            self._run.leave(self.account, self.never_sent())
         has_more = self._has_more and not (self._is_halted or self._is_unsettled)
         self._run.list_closed(self._id, round_number, has_more=has_more)

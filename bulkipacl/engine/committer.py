@@ -29,6 +29,7 @@ class Committer:
     """One writer for the whole engine.
 
     Attributes:
+        is_broken: a commit has failed, and nothing is written any more.
         batch: what is written with the next commit; add to it, then call `soon`.
     """
 
@@ -39,6 +40,7 @@ class Committer:
         on_ended: Callable[[Sequence[RowResult]], None] | None,
     ) -> None:
         self.batch = Batch()
+        self.is_broken = False
         self._run = run
         self._offload = offload
         self._on_ended = on_ended
@@ -82,10 +84,16 @@ class Committer:
     async def flush(self) -> None:
         """Write what there is, now."""
         batch, self.batch = self.batch, Batch()
-        if not batch:
+        if not batch or self.is_broken:
             return
-        with anyio.CancelScope(shield=True):
-            await self._offload(lambda: journal.commit(self._run, batch))
+        try:
+            with anyio.CancelScope(shield=True):
+                await self._offload(lambda: journal.commit(self._run, batch))
+        except BaseException:
+            # What comes later may rest on what was lost (a round closed on outcomes that are not
+            # there): so nothing is written any more.
+            self.is_broken = True
+            raise
         if self._on_ended is not None and batch.results:
             self._on_ended(batch.results)
         for call in batch.after:

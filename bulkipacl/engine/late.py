@@ -42,10 +42,6 @@ class Late:
         """Hold an outcome back."""
         self._held[result.number] = result
 
-    def touched(self) -> set[int]:
-        """Rows of which something was sent or held."""
-        return set(self._works) | set(self._held)
-
     def release(self) -> list[RowResult]:
         """The outcomes that were held back."""
         held, self._held = self._held, {}

@@ -10,7 +10,7 @@ The levels import these instead of each other, so that none can reach around its
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from bulkipacl.engine.decide import ListState
@@ -85,6 +85,9 @@ class RunPort(Protocol):
 
     def record(self, result: RowResult) -> None:
         """A row has its outcome."""
+
+    def leave(self, account: Any, numbers: Iterable[int]) -> None:
+        """These rows were never sent, and are not in this session: not_attempted."""
 
     def note(self, kind: str, text: str) -> None:
         """What a person should know besides the rows."""

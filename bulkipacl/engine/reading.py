@@ -120,5 +120,5 @@ class Reading:
 
 
 def _has_repeats(values: Iterable[dict[str, Any]]) -> bool:
-    sids = [value.get("sid") for value in values if isinstance(value, dict)]
+    sids = [str(value.get("sid")) for value in values if isinstance(value, dict)]
     return len(set(sids)) != len(sids)

@@ -1,8 +1,10 @@
 """What a round that was cut off has done. Pure.
 
-The snapshot kept before the round's first write, and a reading now: a row whose effect is there
-now and was not there before was carried out. All others are decided afresh, so nothing depends on
-knowing how far the run had come.
+Rows on one entry run one after the other, so of such a lane a prefix was carried out. Carrying it
+out in thought, from the snapshot kept before the round's first write, gives the state after each
+row; the reading now says which of them the list is in. The shortest prefix that explains it is
+taken, so that no row is said to be done that need not have been; the rest is decided afresh.
+Nothing depends on knowing how far the run had come.
 """
 
 from __future__ import annotations
@@ -10,12 +12,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from bulkipacl.engine.decide import ListState, Write, decide
+from bulkipacl.engine.decide import Key, ListState, Write, decide
+from bulkipacl.engine.lanes import split_into_lanes
 from bulkipacl.model import Entry, Operation, Row
+
+_NEW = "new:"
+"""The start of a sid that only exists in thought."""
 
 
 def settle_prior(
-    rows: Sequence[Row], before: Iterable[Entry], now: ListState, known: set[str]
+    rows: Sequence[Row], before: Sequence[Entry], now: Iterable[Entry], known: set[str]
 ) -> list[tuple[Row, Write]]:
     """The rows without an outcome that were carried out, each with what it wrote.
 
@@ -25,36 +31,86 @@ def settle_prior(
         now: a whole reading, taken when nothing of the round can still land.
         known: sids that were there before, or that a recorded row made.
     """
-    was = ListState(before)
-    names = {row.name for row in rows}
-    claimed = set(known)
+    found = tuple(now)
     done: list[tuple[Row, Write]] = []
-    for row in rows:
-        decision = decide(row, was, free=1, may_wait=False)
-        if not isinstance(decision, Write):
-            continue
-        write = _seen(decision, now, claimed, names)
-        if write is None:
-            continue
-        done.append((row, write))
-        if write.operation is Operation.DELETE:
-            was.drop(write.wanted.sid)
-        else:
-            claimed.add(write.wanted.sid)
-            was.put(write.wanted)
-    return done
+    for lane in split_into_lanes(rows, before):
+        done += _settle_lane(lane, before, found, known)
+    return sorted(done, key=lambda pair: pair[0].number)
 
 
-def _seen(write: Write, now: ListState, claimed: set[str], names: set[str | None]) -> Write | None:
-    """The write, with the sid that it got, where its effect can be seen."""
-    wanted = write.wanted
-    if write.operation is Operation.CREATE:
-        for entry in now.at(wanted.key):
-            # A later row of the round may have renamed it already.
-            if entry.sid not in claimed and (entry.name == wanted.name or entry.name in names):
-                return replace(write, wanted=replace(wanted, sid=entry.sid))
+def _settle_lane(
+    lane: Sequence[Row], before: Sequence[Entry], now: tuple[Entry, ...], known: set[str]
+) -> list[tuple[Row, Write]]:
+    """The shortest prefix of a lane after which the list is as it is; none if none explains it."""
+    thought = ListState(before)
+    steps: list[tuple[Row, Write]] = []
+    wanted: set[tuple[Key, str]] = set()
+    for row in lane:
+        step = _carry_out(row, thought)
+        if step is not None:
+            steps.append((row, step))
+            wanted.add((step.wanted.key, step.wanted.name))
+    touched = {step.wanted.sid for _, step in steps}
+    thought = ListState(before)
+    if _explains(thought, now, known, touched, wanted) is not None:
+        return []
+    for count, (row, _) in enumerate(steps, start=1):
+        _carry_out(row, thought)
+        real = _explains(thought, now, known, touched, wanted)
+        if real is not None:
+            return [(row, _with_sid(write, real)) for row, write in steps[:count]]
+    return []
+
+
+def _carry_out(row: Row, thought: ListState) -> Write | None:
+    """Carry a row out in thought; None where it writes nothing."""
+    decision = decide(row, thought, free=1, may_wait=False)
+    if not isinstance(decision, Write):
         return None
-    there = now.entries.get(wanted.sid)
-    if write.operation is Operation.DELETE:
-        return write if there is None else None
-    return write if there == wanted else None
+    if decision.operation is Operation.DELETE:
+        thought.drop(decision.wanted.sid)
+        return decision
+    if decision.operation is Operation.CREATE:
+        sid = f"{_NEW}{row.number}"
+        decision = replace(decision, wanted=replace(decision.wanted, sid=sid))
+    thought.put(decision.wanted)
+    return decision
+
+
+def _explains(
+    thought: ListState,
+    now: tuple[Entry, ...],
+    known: set[str],
+    touched: set[str],
+    wanted: set[tuple[Key, str]],
+) -> dict[str, str] | None:
+    """Whether what a lane touches is as thought; then the real sids of what it made.
+
+    Two entries where one was wanted are explained too: one of them landed late, and is found again
+    by the last reading.
+    """
+    held = {entry.sid: entry for entry in now}
+    made: dict[tuple[Key, str], str] = {}
+    for entry in now:
+        if entry.sid not in known and (entry.key, entry.name) in wanted:
+            made.setdefault((entry.key, entry.name), entry.sid)
+    real: dict[str, str] = {}
+    for sid in touched:
+        expected = thought.entries.get(sid)
+        if not sid.startswith(_NEW):
+            if held.get(sid) != expected:
+                return None
+        elif expected is not None:
+            found = made.pop((expected.key, expected.name), None)
+            if found is None:
+                return None
+            real[sid] = found
+    return None if made else real
+
+
+def _with_sid(write: Write, real: dict[str, str]) -> Write:
+    """The write, with the real sid of what the lane made; what is gone again keeps none."""
+    sid = write.wanted.sid
+    if not sid.startswith(_NEW):
+        return write
+    return replace(write, wanted=replace(write.wanted, sid=real.get(sid, "")))

@@ -231,6 +231,14 @@ class RowWork:
         if there == (None if self.write.operation is Operation.DELETE else wanted):
             self.done(wanted, Evidence.READ_BACK)
 
+    def recognised(self, write: Write) -> None:
+        """A run that was cut off has done this; the list's state shows it already."""
+        self.write = write
+        self.landings = 1
+        if write.operation is Operation.CREATE and write.wanted.sid:
+            self._list.known.add(write.wanted.sid)
+        self.end(DONE[write.operation], evidence=Evidence.READ_BACK, entry=write.wanted)
+
     def done(self, entry: Entry, evidence: Evidence) -> None:
         """It took effect."""
         of_list, operation = self._list, self.write.operation
@@ -280,7 +288,11 @@ class RowWork:
             self.finished_at or self._list.wall_clock(),
             round(self._spent_s * 1000, 1),
             suggestion,
-            *((None, None, None, None) if entry is None else (entry.sid, *entry.key, entry.name)),
+            *(
+                (None, None, None, None)
+                if entry is None
+                else (entry.sid or None, *entry.key, entry.name)
+            ),
         )
         self._list.ended(self, result, is_certain=outcome is not Outcome.UNKNOWN)
 

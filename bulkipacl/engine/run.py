@@ -132,14 +132,9 @@ class Engine:
             raise first_error(group) from None
         finally:
             await self._committer.flush()
-            views.add_up(
-                self.directory,
-                {
-                    "requests": self.requests,
-                    "throttled": self.throttled,
-                    "elapsed_s": self.now() - started_at,
-                },
-            )
+            if not self._committer.is_broken:
+                figures = {"requests": self.requests, "throttled": self.throttled}
+                views.add_up(self.directory, figures | {"elapsed_s": self.now() - started_at})
 
     async def _commit_all(self) -> None:
         await self._committer.work()
@@ -159,17 +154,8 @@ class Engine:
     def stop_now(self, reason: str) -> None:
         """Cut what is in flight. Its rows are unknown until a resume settles them."""
         self.stopping = self.stopping or reason
-        for _, one in self._open.values():
-            for number in one.never_sent():
-                self.record(
-                    RowResult(
-                        number,
-                        Outcome.NOT_ATTEMPTED,
-                        reason=reason,
-                        finished_at=self.wall_clock(),
-                        suggestion=_RESUME_HINT,
-                    )
-                )
+        for account, one in self._open.values():
+            self.leave(account, one.never_sent())
         self._group.cancel_scope.cancel()
 
     @property
@@ -377,6 +363,24 @@ class Engine:
         self._committer.batch.results.append(result)
         self._committer.soon()
 
+    def leave(self, account: Account, numbers: Iterable[int]) -> None:
+        """These rows were never sent, and are not in this session: not_attempted."""
+        reason, error = account.stopped or (self.stopping, ApiError(0))
+        for number in numbers:
+            self.record(
+                RowResult(
+                    number,
+                    Outcome.NOT_ATTEMPTED,
+                    reason=reason,
+                    status=error.status,
+                    code=error.code,
+                    message=error.message,
+                    more_info=error.more_info,
+                    finished_at=self.wall_clock(),
+                    suggestion=_hint(reason),
+                )
+            )
+
     def _watch_failures(self) -> None:
         most, percent = self.settings.max_failures, self.settings.max_failures_percent
         ended = self.outcomes.total()
@@ -395,14 +399,13 @@ class Engine:
     def account_stopped(self, number: int, sid: str, reason: str, error: ApiError) -> None:
         """Nothing more is sent for an account: its rows are not_attempted."""
         self._is_blocked = self._is_blocked or reason == BLOCKED
-        hint = _CREDENTIALS_HINT if reason == CREDENTIALS_REFUSED else _RESUME_HINT
         why = {
             "reason": reason,
             "status": error.status,
             "code": error.code,
             "message": error.message,
             "more_info": error.more_info,
-            "suggestion": hint,
+            "suggestion": _hint(reason),
         }
         self._committer.batch.stopped.append((sid, orjson.dumps(why).decode()))
         self._committer.soon()
@@ -425,6 +428,10 @@ class Engine:
             return
         if self.is_stopping or not (self._waiting or self._queued or self._is_input_open):
             self._done.set()
+
+
+def _hint(reason: str) -> str:
+    return _CREDENTIALS_HINT if reason == CREDENTIALS_REFUSED else _RESUME_HINT
 
 
 def first_error(error: BaseException) -> BaseException:

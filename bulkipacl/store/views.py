@@ -171,14 +171,30 @@ def make_row(fields: tuple[Any, ...]) -> Row:
     return Row(fields[0], Operation(fields[1]), *fields[2:])
 
 
-def claimed_sids(run: RunDirectory, list_id: int) -> set[str]:
-    """Sids of the entries that rows of this list are recorded to have made."""
+def with_recorded(
+    run: RunDirectory, list_id: int, entries: Iterable[Entry]
+) -> tuple[dict[str, Entry], set[str]]:
+    """A snapshot's entries by sid, with what rows of the list are recorded to have written since.
+
+    Returns the sids of entries that these rows made, too.
+    """
+    held = {entry.sid: entry for entry in entries}
+    made: set[str] = set()
     found = run.reader.execute(
-        """SELECT o.sid FROM row r JOIN outcome o ON o.number = r.number
-           WHERE r.list_id = ? AND o.outcome = ? AND o.sid IS NOT NULL""",
-        (list_id, Outcome.CREATED),
+        """SELECT o.outcome, o.sid, o.address, o.prefix, o.name FROM row r
+           JOIN outcome o ON o.number = r.number
+           WHERE r.list_id = ? AND o.outcome IN (?, ?, ?) AND o.sid IS NOT NULL
+           ORDER BY r.number""",
+        (list_id, Outcome.CREATED, Outcome.UPDATED, Outcome.DELETED),
     )
-    return {str(row[0]) for row in found}
+    for outcome, sid, address, prefix, name in found:
+        if outcome == Outcome.DELETED:
+            held.pop(sid, None)
+        else:
+            held[sid] = Entry(sid, address, prefix, name)
+        if outcome == Outcome.CREATED:
+            made.add(sid)
+    return held, made
 
 
 def open_snapshot(run: RunDirectory, list_id: int) -> KeptSnapshot | None:
