@@ -32,6 +32,17 @@ DONE = {
     Operation.DELETE: Outcome.DELETED,
 }
 _NO_ERROR = ApiError(0)
+_SUGGESTIONS: dict[str | int, str] = {
+    21237: "the list is full: delete entries of it first",
+    "list_not_found": "the account has no such list: check both sids",
+    "unreadable": "the list could not be read, so nothing was sent: `bulkipacl retry` the run",
+    "not_sent": "the API could not be reached: `bulkipacl retry` the run",
+    "no_answer": "no answer came, and it is not done: `bulkipacl retry` the run",
+    "server_error": "the API had an error, and it is not done: `bulkipacl retry` the run",
+    "conflict": "somebody else was changing it: `bulkipacl retry` the run",
+    "echo_mismatch": "look at the entry: it is not what was asked for",
+}
+"""What to do about a failure, by the API's code or by our reason."""
 
 
 class RowWork:
@@ -274,6 +285,8 @@ class RowWork:
     ) -> None:
         """The row has its outcome; its list is told."""
         error = self.error
+        if outcome is Outcome.FAILED and not suggestion:
+            suggestion = _SUGGESTIONS.get(error.code) or _SUGGESTIONS.get(self.reason, "")
         result = RowResult(
             self.row.number,
             outcome,

@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from bulkipacl.model import Operation, RowRecord, ip_text
+from bulkipacl.model import Operation, Outcome, RowRecord, ip_text
 from bulkipacl.report.cells import LOOK_CLOSER, Stamps, neutralise
 from bulkipacl.report.columns import REPORT_COLUMNS, SURPLUS_COLUMN, Layout, SourceLayout
 from bulkipacl.report.records import json_text, read_record
@@ -67,8 +67,9 @@ class CsvLines:
             suggestion and neutralise(suggestion),
         ]
         source = self._layout.sources[source_id]
-        if source.others or not account_sid or self._layout.has_surplus:
-            self._add_input(cells, source, raw, is_understood=bool(account_sid))
+        is_understood = outcome is not Outcome.INVALID
+        if source.others or not is_understood or self._layout.has_surplus:
+            self._add_input(cells, source, raw, is_understood=is_understood)
         return cells
 
     def _add_input(
@@ -139,9 +140,10 @@ class JsonLines:
             "duration_ms": round(duration_ms, 1),
             "suggestion": suggestion or None,
         }
-        if source.others or not account_sid:
+        is_understood = outcome is not Outcome.INVALID
+        if source.others or not is_understood:
             given, surplus = read_record(raw, source.source)
-            if not account_sid:
+            if not is_understood:
                 for place, index in source.given:
                     if given[index] not in (None, ""):
                         values[REPORT_COLUMNS[place]] = given[index]

@@ -73,6 +73,10 @@ def summary_text(summary: Summary, *, width: int = 100) -> str:
         for cause in summary.causes[:MAX_CAUSES]:
             lines += _cause_lines(cause, width)
         lines += _rest(len(summary.causes) - MAX_CAUSES, "causes", "cause")
+    if summary.accounts_stopped:
+        lines += ["", "Accounts that were stopped:"]
+        lines += [f"  {printable(sid)}" for sid in summary.accounts_stopped[:MAX_CAUSES]]
+        lines += _rest(len(summary.accounts_stopped) - MAX_CAUSES, "accounts", "account")
     if summary.notes:
         lines += ["", "Notes:"]
         for note in summary.notes[:MAX_NOTES]:

@@ -48,7 +48,8 @@ SELECT number FROM row r WHERE list_id IS NOT NULL AND NOT EXISTS
 """
 _NO_OPERATION = f"""
 SELECT number FROM row WHERE operation NOT IN ({_words(Operation)})
-AND (operation <> 0 OR list_id IS NOT NULL)
+AND (operation <> 0 OR NOT EXISTS
+(SELECT 1 FROM outcome o WHERE o.number = row.number AND o.outcome = '{Outcome.INVALID}'))
 """  # noqa: S608 - numbers of our own
 
 # Each with the rows that it holds for. Past one of these the store cannot be read as rows with
