@@ -51,7 +51,6 @@ class Account:
     """What one account has to send, and whether it may.
 
     Attributes:
-        backlog: numbers of lists that are still to be opened.
         in_flight: requests sent and unanswered.
         throttled_count: answers of 429.
         stopped: why nothing more is sent, or None.
@@ -63,7 +62,6 @@ class Account:
         self.sid = sid
         self.retries = settings.retries
         self.governor = Governor(settings.account_max_in_flight)
-        self.backlog: deque[int] = deque()
         self.in_flight = 0
         self.throttled_count = 0
         self.stopped: tuple[str, ApiError] | None = None
@@ -207,7 +205,6 @@ class Account:
         if self.stopped is not None:
             return
         self.stopped = (reason, error)
-        self.backlog.clear()
         self._host.account_stopped(self.number, self.sid, reason, error)
         queue, self._queue = self._queue, deque()
         for sendable in queue:

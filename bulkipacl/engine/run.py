@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
 import anyio
@@ -20,13 +20,13 @@ from anyio.abc import TaskGroup
 from bulkipacl.engine.account import BLOCKED, CREDENTIALS_REFUSED, Account
 from bulkipacl.engine.acl import OpenList
 from bulkipacl.engine.committer import Committer, Offload, in_thread
+from bulkipacl.engine.feed import Feed
 from bulkipacl.engine.naming import Naming
 from bulkipacl.engine.scheduler import Lane, Scheduler
 from bulkipacl.errors import BulkError, CredentialError
 from bulkipacl.intake import check_rows
 from bulkipacl.model import GOOD_OUTCOMES, ApiError, Outcome, Problem, Row, RowResult
 from bulkipacl.settings import (
-    ACCOUNT_OPEN_LISTS,
     OPEN_LISTS,
     PERCENT_FROM_ROWS,
     ROUND_ROWS,
@@ -83,14 +83,9 @@ class Engine:
         self._reach = reach
         self._throttled_before = 0
         self._is_blocked = False
-        self._waiting: deque[tuple[int, str]] = deque()
-        self._hungry: deque[Account] = deque()
+        self._feed = Feed(self._start)
         self._open: dict[int, tuple[Account, OpenList]] = {}
-        self._open_per_account: Counter[int] = Counter()
-        self._queued: set[int] = set()
-        self._again: set[int] = set()
         self._naming = Naming(self)
-        self._closing: set[int] = set()
         self._is_input_open = False
         self._checks_rounds = False
         self._has_stray_gap = False
@@ -116,15 +111,14 @@ class Engine:
         self._is_input_open = self._checks_rounds = is_input_open
         started_at = self.now()
         if not is_input_open:
-            self._waiting.extend(views.accounts(self.directory))
+            self._feed.begin(views.accounts(self.directory))
         try:
             async with anyio.create_task_group() as self._group:
                 self._scheduler.start(self._group)
                 if self.settings.deadline_s is not None:
                     self._loop.call_later(self.settings.deadline_s, self.stop, DEADLINE)
                 self._group.start_soon(self._commit_all)
-                self._feed()
-                self._check_done()
+                self.go_on()
                 await self._done.wait()
                 self._scheduler.close()
                 self._committer.close()
@@ -145,8 +139,7 @@ class Engine:
         if self.stopping:
             return
         self.stopping = reason
-        self._waiting.clear()
-        self._hungry.clear()
+        self._feed.clear()
         for _, one in list(self._open.values()):
             one.halt()
         self._check_done()
@@ -198,7 +191,7 @@ class Engine:
                 sid = next(s for n, s in views.accounts(self.directory) if n == account_id)
                 account = self.accounts[account_id] = self._start_account(account_id, sid)
             self.queue_list(account, list_id)
-        self._feed()
+        self.go_on()
 
     def input_ended(self) -> None:
         """No more rows arrive."""
@@ -218,62 +211,44 @@ class Engine:
             self._group.start_soon(account.keep_pace)
         return account
 
+    def _start(self, number: int, sid: str) -> tuple[Account, Sequence[int]] | None:
+        """Begin with an account, if it has anything to do; returns the lists to open at once."""
+        lists = views.lists_to_do(self.directory, number)
+        if not lists:
+            return None
+        account = self.accounts[number] = self._start_account(number, sid)
+        infos = [views.list_info(self.directory, n) for n in lists]
+        names = {info.id: info.name for info in infos if not info.sid}
+        if account.stopped is not None:
+            return None
+        if not names:
+            return account, lists
+        # A name may turn out to be one of the lists named by sid; then the rows of both are one
+        # list's, in row order: so none is opened before.
+        self._naming.look_up(account, names, [n for n in lists if n not in names])
+        return None
+
     def queue_list(self, account: Account, list_id: int) -> None:
         """A list has rows to carry out: open it when its turn comes."""
-        if account.stopped is not None or self.is_stopping:
-            return
-        if list_id in self._open or list_id in self._closing:
-            self._again.add(list_id)
-        elif list_id not in self._queued:
-            self._queued.add(list_id)
-            account.backlog.append(list_id)
-            self._hungry.append(account)
+        if account.stopped is None and not self.is_stopping:
+            self._feed.queue(account, list_id)
 
-    def _feed(self) -> None:
-        """Open lists while there is room, each account one in its turn."""
+    def _open_lists(self) -> None:
+        """Open lists while there is room."""
         if self._is_feeding:
             return
         self._is_feeding = True
         while not self.is_stopping and len(self._open) < OPEN_LISTS:
-            account = self._next_account()
-            if account is None:
+            taken = self._feed.take()
+            if taken is None:
                 break
-            if not account.backlog or account.stopped is not None:
-                continue
-            if self._open_per_account[account.number] >= ACCOUNT_OPEN_LISTS:
-                continue  # It comes back when one of its lists closes.
-            list_id = account.backlog.popleft()
-            self._queued.discard(list_id)
-            self._open_list(account, list_id)
-            if account.backlog:
-                self._hungry.append(account)
+            self._open_list(*taken)
         self._is_feeding = False
 
-    def _next_account(self) -> Account | None:
-        """An account that has not been opened yet, or else the next that has more lists."""
-        while self._waiting:
-            number, sid = self._waiting.popleft()
-            lists = views.lists_to_do(self.directory, number)
-            if lists:
-                account = self.accounts[number] = self._start_account(number, sid)
-                infos = [self._info(n) for n in lists]
-                names = {info.id: info.name for info in infos if not info.sid}
-                if names:
-                    # A name may turn out to be one of the lists named by sid; then the rows of
-                    # both are one list's, in row order: so none is opened before.
-                    self._naming.look_up(account, names, [n for n in lists if n not in names])
-                    continue
-                account.backlog.extend(lists)
-                self._queued.update(lists)
-                return account
-        return self._hungry.popleft() if self._hungry else None
-
-    def _info(self, list_id: int) -> views.ListInfo:
-        return views.list_info(self.directory, list_id)
-
     def _open_list(self, account: Account, list_id: int) -> None:
-        info = self._info(list_id)
+        info = views.list_info(self.directory, list_id)
         if not info.sid:
+            self._feed.put_back(list_id)
             self._naming.look_up(account, {info.id: info.name})
             return
         rows = views.rows_to_do(self.directory, list_id, ROUND_ROWS)
@@ -285,7 +260,6 @@ class Engine:
         )
         one = OpenList(self, account, info, rows, has_more=has_more, is_gap=is_gap)
         self._open[list_id] = (account, one)
-        self._open_per_account[account.number] += 1
         one.start()
 
     def _without_invalid(self, rows: list[Row]) -> list[Row]:
@@ -300,39 +274,31 @@ class Engine:
 
     def list_closed(self, list_id: int, round_number: int | None, *, has_more: bool) -> None:
         """A list is done with; its open round, if a number is given, is closed."""
-        account, _ = self._open.pop(list_id)
-        self._open_per_account[account.number] -= 1
+        del self._open[list_id]
         if round_number is not None:
             self._committer.batch.closed.append((list_id, round_number))
-        if has_more:
-            self._again.add(list_id)
+        account = self._feed.closed(list_id, has_more=has_more)
         # A next round asks the store what is left to do: after the commit that says so.
-        self._closing.add(list_id)
         self._committer.batch.after.append(lambda: self._closed(account, list_id))
         self._committer.soon(is_urgent=has_more)
-        if account.backlog:
-            self._hungry.append(account)
-        self._feed()
+        self._open_lists()
         self._retire(account)
         self._check_done()
 
     def _closed(self, account: Account, list_id: int) -> None:
         """All that a round had to say is in the store."""
-        self._closing.discard(list_id)
-        if list_id in self._again:
-            self._again.discard(list_id)
-            self.queue_list(account, list_id)
+        if self._feed.committed(account, list_id):
             self.go_on()
 
     def _retire(self, account: Account) -> None:
         """Forget an account that has nothing left, so that 10,000 of them cost no memory."""
-        is_busy = account.backlog or self._open_per_account[account.number] or account.in_flight
-        if is_busy or self._is_input_open or self._is_waiting or account.stopped is not None:
+        if self._is_input_open or self._naming.pending or account.stopped is not None:
             return
-        if self.settings.rate_per_s is None and account.number in self.accounts:
+        if account.in_flight or self._feed.has_left(account) or self.settings.rate_per_s:
+            return
+        if self.accounts.pop(account.number, None) is not None:
             self._throttled_before += account.throttled_count
-            del self.accounts[account.number]
-            del self._open_per_account[account.number]
+            self._feed.forget(account)
 
     # --- what accounts and lists ask ------------------------------------------------------
 
@@ -409,24 +375,22 @@ class Engine:
         }
         self._committer.batch.stopped.append((sid, orjson.dumps(why).decode()))
         self._committer.soon()
+        if number in self.accounts:
+            self._feed.forget(self.accounts[number])
         for account, one in list(self._open.values()):
             if account.number == number:
                 one.halt()
 
-    @property
-    def _is_waiting(self) -> bool:
-        """Something is still to come back that will bring lists to open."""
-        return bool(self._again or self._naming.pending)
-
     def go_on(self) -> None:
         """Open what can be opened, and see whether anything is left."""
-        self._feed()
+        self._open_lists()
         self._check_done()
 
     def _check_done(self) -> None:
-        if self._open or (self._is_waiting and not self.is_stopping):
+        if self._open:
             return
-        if self.is_stopping or not (self._waiting or self._queued or self._is_input_open):
+        is_waiting = self._naming.pending or self._is_input_open or not self._feed.is_empty
+        if self.is_stopping or not is_waiting:
             self._done.set()
 
 

@@ -237,3 +237,12 @@ async def test_a_storm_of_faults_loses_nothing(world: World, duplicates: str, se
             for p in range(3):
                 addresses = [ip for ip, _, _ in world.entries(p, a)]
                 assert len(addresses) == len(set(addresses)) == 52
+
+
+async def test_a_refused_account_with_more_lists_than_can_be_open(world: World) -> None:
+    """Lists of a refused account that were still waiting their turn do not keep the run alive."""
+    async with world.serving(accounts=2, lists=40, suspended=1):
+        rows = [
+            world.create(f"20.{a}.{p}.1", place=p, account=a) for p in range(40) for a in (0, 1)
+        ]
+        assert outcomes(await world.apply(rows, **FAST)) == ["created", "not_attempted"] * 40

@@ -1,0 +1,122 @@
+"""Which list is opened next: one of each account in its turn.
+
+Accounts come in the order of the input, and each has one list open before any has two, so that a
+large account never keeps another one waiting. A list that is open, or whose outcomes are not yet
+in the store, is not opened a second time: what arrives for it meanwhile is its next round.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Sequence
+
+from bulkipacl.engine.account import Account
+from bulkipacl.settings import ACCOUNT_OPEN_LISTS
+
+
+class Feed:
+    """The lists that are still to be opened.
+
+    Args:
+        start: makes an account known by its (number, sid), and says which of its lists can be
+            opened at once.
+    """
+
+    def __init__(self, start: Callable[[int, str], tuple[Account, Sequence[int]] | None]) -> None:
+        self._start = start
+        self._unseen: deque[tuple[int, str]] = deque()
+        self._turns: deque[Account] = deque()
+        self._backlog: dict[int, deque[int]] = {}
+        self._queued: set[int] = set()
+        self._open: dict[int, Account] = {}
+        self._open_of: Counter[int] = Counter()
+        self._closing: set[int] = set()
+        self._again: set[int] = set()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is left to be opened, now or after a commit."""
+        return not (self._unseen or self._queued or self._again)
+
+    def begin(self, accounts: Iterable[tuple[int, str]]) -> None:
+        """Accounts, as (number, sid), whose lists are to be opened."""
+        self._unseen.extend(accounts)
+
+    def queue(self, account: Account, list_id: int) -> None:
+        """A list has rows to carry out."""
+        if list_id in self._open or list_id in self._closing:
+            self._again.add(list_id)
+        elif list_id not in self._queued:
+            self._queued.add(list_id)
+            self._backlog.setdefault(account.number, deque()).append(list_id)
+            self._turns.append(account)
+
+    def take(self) -> tuple[Account, int] | None:
+        """The next list to open, which then counts as open."""
+        while self._unseen:
+            started = self._start(*self._unseen.popleft())
+            if started is not None:
+                account, lists = started
+                for list_id in lists:
+                    self.queue(account, list_id)
+                if lists:
+                    return self._take_of(account)
+        while self._turns:
+            account = self._turns.popleft()
+            is_full = self._open_of[account.number] >= ACCOUNT_OPEN_LISTS
+            if self._backlog.get(account.number) and not is_full:
+                return self._take_of(account)
+            # A full one comes back when one of its lists closes.
+        return None
+
+    def _take_of(self, account: Account) -> tuple[Account, int]:
+        list_id = self._backlog[account.number].popleft()
+        self._queued.discard(list_id)
+        self._open[list_id] = account
+        self._open_of[account.number] += 1
+        return account, list_id
+
+    def put_back(self, list_id: int) -> None:
+        """A list that was taken is not opened after all."""
+        self._leave(list_id)
+
+    def closed(self, list_id: int, *, has_more: bool) -> Account:
+        """A list is done with, but for the commit of what it had to say."""
+        account = self._leave(list_id)
+        self._closing.add(list_id)
+        if has_more:
+            self._again.add(list_id)
+        return account
+
+    def committed(self, account: Account, list_id: int) -> bool:
+        """All that a closed list had to say is in the store; whether it is to be opened again."""
+        self._closing.discard(list_id)
+        if list_id not in self._again:
+            return False
+        self._again.discard(list_id)
+        self.queue(account, list_id)
+        return True
+
+    def _leave(self, list_id: int) -> Account:
+        account = self._open.pop(list_id)
+        self._open_of[account.number] -= 1
+        if self._backlog.get(account.number):
+            self._turns.append(account)
+        return account
+
+    def has_left(self, account: Account) -> bool:
+        """Whether an account has lists open or, as far as is known, still to be opened."""
+        number = account.number
+        return bool(self._backlog.get(number) or self._open_of[number] or self._again)
+
+    def forget(self, account: Account) -> None:
+        """Nothing of this account is opened any more."""
+        self._queued -= set(self._backlog.pop(account.number, ()))
+        self._again -= {n for n, owner in self._open.items() if owner is account}
+        if not self._open_of[account.number]:
+            del self._open_of[account.number]
+
+    def clear(self) -> None:
+        """Nothing is opened any more."""
+        for waiting in (self._unseen, self._turns, self._backlog, self._queued, self._again):
+            waiting.clear()
