@@ -188,10 +188,14 @@ class OpenList:
         done = settle_prior(self._rows, list(before.values()), self.state.entries.values(), known)
         # What is there and was not before is ours only if a row claims it: till then it is new.
         self.known &= known
-        for row, write in done:
+        for row, step in done:
             work = RowWork(row, deque([row]), self)
-            self.maybe_landed(work)
-            work.recognised(write)
+            if isinstance(step, Write):
+                self.maybe_landed(work)
+                work.recognised(step)
+            else:
+                work.follows_held = True
+                work.settled(step)
         ended = {row.number for row, _ in done}
         return [row for row in self._rows if row.number not in ended]
 

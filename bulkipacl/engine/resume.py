@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from bulkipacl.engine.decide import Key, ListState, Write, decide
+from bulkipacl.engine.decide import Key, ListState, Settled, Wait, Write, decide
 from bulkipacl.engine.lanes import split_into_lanes
 from bulkipacl.model import Entry, Operation, Row
 
@@ -22,8 +22,10 @@ _NEW = "new:"
 
 def settle_prior(
     rows: Sequence[Row], before: Sequence[Entry], now: Iterable[Entry], known: set[str]
-) -> list[tuple[Row, Write]]:
-    """The rows without an outcome that were carried out, each with what it wrote.
+) -> list[tuple[Row, Write | Settled]]:
+    """The rows without an outcome that have had their turn, each with what it wrote, if anything.
+
+    A row that wrote nothing but stands before one that did has had its turn as well.
 
     Args:
         rows: the rows of the round that have no outcome, in row order.
@@ -32,7 +34,7 @@ def settle_prior(
         known: sids that were there before, or that a recorded row made.
     """
     found = tuple(now)
-    done: list[tuple[Row, Write]] = []
+    done: list[tuple[Row, Write | Settled]] = []
     for lane in split_into_lanes(rows, before):
         done += _settle_lane(lane, before, found, known)
     return sorted(done, key=lambda pair: pair[0].number)
@@ -40,33 +42,32 @@ def settle_prior(
 
 def _settle_lane(
     lane: Sequence[Row], before: Sequence[Entry], now: tuple[Entry, ...], known: set[str]
-) -> list[tuple[Row, Write]]:
+) -> list[tuple[Row, Write | Settled]]:
     """The shortest prefix of a lane after which the list is as it is; none if none explains it."""
     thought = ListState(before)
-    steps: list[tuple[Row, Write]] = []
-    wanted: set[tuple[Key, str]] = set()
-    for row in lane:
-        step = _carry_out(row, thought)
-        if step is not None:
-            steps.append((row, step))
-            wanted.add((step.wanted.key, step.wanted.name))
-    touched = {step.wanted.sid for _, step in steps}
+    steps = [(row, _carry_out(row, thought)) for row in lane]
+    writes = [step for _, step in steps if isinstance(step, Write)]
+    wanted = {(write.wanted.key, write.wanted.name) for write in writes}
+    touched = {write.wanted.sid for write in writes}
     thought = ListState(before)
     if _explains(thought, now, known, touched, wanted) is not None:
         return []
-    for count, (row, _) in enumerate(steps, start=1):
+    for count, (row, step) in enumerate(steps, start=1):
         _carry_out(row, thought)
-        real = _explains(thought, now, known, touched, wanted)
-        if real is not None:
-            return [(row, _with_sid(write, real)) for row, write in steps[:count]]
+        if isinstance(step, Write):
+            real = _explains(thought, now, known, touched, wanted)
+            if real is not None:
+                return [(row, _with_sid(step, real)) for row, step in steps[:count]]
     return []
 
 
-def _carry_out(row: Row, thought: ListState) -> Write | None:
-    """Carry a row out in thought; None where it writes nothing."""
+def _carry_out(row: Row, thought: ListState) -> Write | Settled:
+    """Carry a row out in thought."""
     decision = decide(row, thought, free=1, may_wait=False)
-    if not isinstance(decision, Write):
-        return None
+    if isinstance(decision, Wait):
+        raise AssertionError("nothing waits in thought")
+    if isinstance(decision, Settled):
+        return decision
     if decision.operation is Operation.DELETE:
         thought.drop(decision.wanted.sid)
         return decision
@@ -108,9 +109,12 @@ def _explains(
     return None if made else real
 
 
-def _with_sid(write: Write, real: dict[str, str]) -> Write:
-    """The write, with the real sid of what the lane made; what is gone again keeps none."""
-    sid = write.wanted.sid
-    if not sid.startswith(_NEW):
-        return write
-    return replace(write, wanted=replace(write.wanted, sid=real.get(sid, "")))
+def _with_sid(step: Write | Settled, real: dict[str, str]) -> Write | Settled:
+    """The same, with the real sid of what the lane made; what is gone again keeps none."""
+    entry = step.wanted if isinstance(step, Write) else step.entry
+    if entry is None or not entry.sid.startswith(_NEW):
+        return step
+    entry = replace(entry, sid=real.get(entry.sid, ""))
+    if isinstance(step, Write):
+        return replace(step, wanted=entry)
+    return replace(step, entry=entry)

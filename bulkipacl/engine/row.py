@@ -56,6 +56,7 @@ class RowWork:
         failures: sends that have to be made again, answers of 429 left out.
         read_after: from when on a reading of the list may settle it (loop time).
         follows_held: an earlier row on the same entry holds its outcome back, so this one does.
+        echo: what the API said that it did, where that is not what was asked.
         is_in_flight: sent and unanswered.
         last_word: nothing more is sent; the next reading says how it ended.
         error: the last thing that the API or the transport said against it.
@@ -66,6 +67,7 @@ class RowWork:
         "_request_id",
         "_spent_s",
         "_status",
+        "echo",
         "error",
         "failures",
         "finished_at",
@@ -93,6 +95,7 @@ class RowWork:
         self.failures = 0
         self.read_after = 0.0
         self.last_word = False
+        self.echo: Entry | None = None
         self.is_in_flight = False
         self.follows_held = False
         self.error = _NO_ERROR
@@ -180,10 +183,9 @@ class RowWork:
                 raise AssertionError(f"a verdict nobody knows: {verdict.kind}")
 
     def _differs(self, echo: Entry) -> None:
-        """The API did something else than asked: the row fails, the list holds what it says."""
-        self._list.state.put(echo)
-        self._list.known.add(echo.sid)
-        self.end(Outcome.FAILED, entry=echo)
+        """The API says that it did something else than asked: what it did, the list has to say."""
+        self.echo = echo
+        self._list.read_back(self, 0.0)
 
     def _again(self, attempt: Attempt | None) -> None:
         self.failures += 1
@@ -203,6 +205,9 @@ class RowWork:
     def settle(self, now: Iterable[Entry]) -> None:
         """A whole reading of the list, taken when a write could not be told from its answer."""
         write = self.write
+        if self.echo is not None:
+            self._settle_mismatch(self.echo, now)
+            return
         if write.operation is Operation.CREATE:
             self._settle_create(now)
             return
@@ -211,6 +216,15 @@ class RowWork:
             self.done(write.wanted, Evidence.READ_BACK)
         else:
             self.end(Outcome.FAILED, entry=entry)
+
+    def _settle_mismatch(self, echo: Entry, now: Iterable[Entry]) -> None:
+        entry = next((entry for entry in now if entry.sid == echo.sid), None)
+        if entry is not None:
+            self._list.state.put(entry)
+            self._list.known.add(entry.sid)
+        else:
+            self._list.state.drop(echo.sid)
+        self.end(Outcome.FAILED, entry=entry or echo)
 
     def _settle_create(self, now: Iterable[Entry]) -> None:
         wanted, of_list = self.write.wanted, self._list
