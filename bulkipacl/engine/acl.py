@@ -194,7 +194,6 @@ class OpenList:
                 self.maybe_landed(work)
                 work.recognised(step)
             else:
-                work.follows_held = True
                 work.settled(step)
         ended = {row.number for row, _ in done}
         return [row for row in self._rows if row.number not in ended]
@@ -273,8 +272,7 @@ class OpenList:
             self._moving.discard(work)
             if work.write.operation is Operation.CREATE:
                 self._promised -= 1
-        is_held = self._late.holds(work)
-        if is_held and result.outcome is not Outcome.UNKNOWN:
+        if self._late.holds(work, result.outcome):
             self._late.hold(result)
         else:
             self._run.record(result)
@@ -282,6 +280,7 @@ class OpenList:
             return
         work.lane.popleft()
         if is_certain:
+            is_held = work.follows_held or self._late.has(work)
             self._next(work.lane, follows_held=is_held)
         else:
             self._skip(work.lane)

@@ -1,16 +1,19 @@
 """Writes of a list that may land late, and the outcomes held back for them.
 
 A row whose write was ambiguous has its outcome held back until the list's last reading, and with
-it every later row on the same entry: until then nothing of them is recorded, so that a crash
-finds them open and settles them together.
+it every later row on the same entry that wrote something: until then nothing of them is recorded,
+so that a crash finds them open and settles them together.
 """
 
 from __future__ import annotations
 
 from bulkipacl.engine.decide import ListState
 from bulkipacl.engine.repair import Found, LateWrite, find_repairs
-from bulkipacl.engine.row import RowWork
+from bulkipacl.engine.row import DONE, RowWork
 from bulkipacl.model import Entry, Evidence, Operation, Outcome, RowResult, cidr_text
+
+WROTE = frozenset(DONE.values())
+"""The outcomes of rows that changed something."""
 
 
 class Late:
@@ -34,9 +37,18 @@ class Late:
         self._works[work.row.number] = work
         self.at = now
 
-    def holds(self, work: RowWork) -> bool:
-        """Whether this row's outcome is to be held back."""
-        return work.follows_held or work.row.number in self._works
+    def has(self, work: RowWork) -> bool:
+        """Whether a write of this row may land late."""
+        return work.row.number in self._works
+
+    def holds(self, work: RowWork, outcome: Outcome) -> bool:
+        """Whether this row's outcome is to be held back.
+
+        One that wrote nothing is not: it leaves no trace by which it could be found again.
+        """
+        if work.row.number in self._works:
+            return outcome is not Outcome.UNKNOWN
+        return work.follows_held and outcome in WROTE
 
     def hold(self, result: RowResult) -> None:
         """Hold an outcome back."""
