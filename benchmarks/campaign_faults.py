@@ -21,6 +21,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from campaign_judge import Answer, Case, Change, State
+from campaign_plan import Held, PlanRow, Scene, csv_lines, draw_plan
+from campaign_tally import Tally
+
 from bulkipacl.engine.run import Engine
 from bulkipacl.errors import StoreError
 from bulkipacl.report import verify, write_run_reports
@@ -32,14 +36,12 @@ from bulkipacl.store import journal, views
 from bulkipacl.store.rundir import RunDirectory
 from bulkipacl.twilio.hosts import resolve_base_url
 from bulkipacl.twilio.transport import open_transport
-from campaign_judge import Answer, Case, Change, State
-from campaign_plan import Held, PlanRow, Scene, csv_lines, draw_plan
-from campaign_tally import Tally
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "tests" / "integration"))
 
-from bulkipacl.credentials import load_credentials
 from world import World
+
+from bulkipacl.credentials import load_credentials
 
 MODES = ("refuse", "accept")
 END_AFTER_S = 100_000.0
@@ -47,10 +49,10 @@ END_AFTER_S = 100_000.0
 MAX_SESSIONS = 12
 """Sessions of one run, before its rows count as unknown for good."""
 
-BEFORE = ("429", "500_before", "502_before", "503_before", "504_before", "reset_before")
-BEFORE += ("hang_before", "html_503_before", "garbage_before")
-AFTER = ("500_after", "502_after", "503_after", "504_after", "reset_after", "hang_after")
-AFTER += ("garbage_after", "truncated_after", "slow_after", "close_after")
+BEFORE: tuple[str, ...] = ("429", "500_before", "502_before", "503_before", "504_before")
+BEFORE += ("reset_before", "hang_before", "html_503_before", "garbage_before")
+AFTER: tuple[str, ...] = ("500_after", "502_after", "503_after", "504_after", "reset_after")
+AFTER += ("hang_after", "garbage_after", "truncated_after", "slow_after", "close_after")
 LATE = ("500_late", "503_late", "reset_late", "hang_late")
 TRUE_FAILURES = ("echo_mismatch_after", "redirect")
 """The server's own fault: what it answers is not what it did, or it sends us away."""
@@ -206,9 +208,7 @@ class _Round:
         base = resolve_base_url(world.sandbox.url, {})
         transport = open_transport(settings, base, credentials, wall_clock=loop.time)
         disk = _Disk()
-        engine = Engine(
-            run, settings, transport, offload=disk, rng=self.rng, wall_clock=loop.time
-        )
+        engine = Engine(run, settings, transport, offload=disk, rng=self.rng, wall_clock=loop.time)
         watching = loop.create_task(self._end_it(engine, disk, stop)) if stop else None
         try:
             async with asyncio.timeout(END_AFTER_S):

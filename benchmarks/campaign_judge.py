@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
 from typing import NamedTuple
 
 from campaign_plan import Held, PlanRow
@@ -60,10 +61,10 @@ class Answer(NamedTuple):
 
 
 class Finding(NamedTuple):
-    """One thing that is wrong: its kind, how often, and where."""
+    """One thing that is wrong: its kind, how many times, and where."""
 
     kind: str
-    count: int
+    times: int
     text: str
 
 
@@ -208,26 +209,82 @@ def _judge_chain(
     case: Case, chain: _Chain, before: Mapping[str, Held], after: Mapping[str, Held]
 ) -> Iterator[Finding]:
     story = _story(case, chain, after)
-    is_single = len(chain.numbers) == 1
     duplicates = _duplicates(before, after)
-    if duplicates and (is_single or not chain.is_lied_to):
+    if duplicates and (len(chain.numbers) == 1 or not chain.is_lied_to):
         yield Finding(DUPLICATE, duplicates, story)
     if chain.is_lied_to:
         return
-    model, wrong = _Model(before), []
-    claimed: set[tuple[str, str]] = set()
-    for number in chain.numbers:
-        for answer in case.answers.get(number, ())[:1]:
-            why = _play(model, case.rows[number - 1], answer, chain.changes, claimed)
-            if why:
-                wrong.append(f"row {number} {answer.outcome}: {why}")
-    if wrong:
-        yield Finding(FALSE_SUCCESS, len(wrong), f"{'; '.join(wrong)}\n{story}")
-    yield from _judge_state(case, chain, model.entries(), Counter(after.values()), story)
+    replay = _Replay(case, chain, before)
+    if replay.wrong:
+        text = "; ".join(replay.wrong)
+        yield Finding(FALSE_SUCCESS, len(replay.wrong), f"{text}\n{story}")
+    found = Counter(after.values())
+    if not replay.leads_to(found):
+        done = _done_after_all(case, chain, before, found)
+        if done:
+            yield Finding(FALSE_FAILURE, len(done), f"done after all: rows {done}\n{story}")
+        else:
+            yield from _judge_state(case, chain, replay.model.entries(), found, story)
+        return
     made = {c.sid for c in chain.changes if c.op == "create"} & set(after)
-    silent = made - {sid for word, sid in claimed if word == "created"}
-    if silent and not (duplicates or wrong) and model.entries() == Counter(after.values()):
+    silent = made - {chain.changes[place].sid for place in replay.claimed}
+    if silent and not (duplicates or replay.wrong):
         yield Finding(NOT_OURS, len(silent), story)
+
+
+class _Replay:
+    """A chain's rows, played by their outcomes.
+
+    Attributes:
+        wrong: outcomes that cannot be true.
+        claimed: places in the ledger of what rows say they wrote.
+    """
+
+    def __init__(
+        self,
+        case: Case,
+        chain: _Chain,
+        before: Mapping[str, Held],
+        done_after_all: Sequence[int] = (),
+    ) -> None:
+        self.model = _Model(before)
+        self.wrong: list[str] = []
+        self.claimed: set[int] = set()
+        for number in chain.numbers:
+            row = case.rows[number - 1]
+            for answer in case.answers.get(number, ())[:1]:
+                if number in done_after_all:
+                    answer = Answer(_done_word(row, self.model))
+                why = _play(self.model, row, answer, chain.changes, self.claimed)
+                if why:
+                    self.wrong.append(f"row {number} {answer.outcome}: {why}")
+
+    def leads_to(self, found: Counter[Held]) -> bool:
+        """Whether that is what there is; an entry twice is judged elsewhere."""
+        return set(self.model.entries()) == set(found)
+
+
+def _done_word(row: PlanRow, model: _Model) -> str:
+    if row.operation == "upsert":
+        return "updated" if model.find(row) else "created"
+    return {"create": "created", "update": "updated", "delete": "deleted"}[row.operation]
+
+
+def _done_after_all(
+    case: Case, chain: _Chain, before: Mapping[str, Held], found: Counter[Held]
+) -> tuple[int, ...]:
+    """The fewest rows that say they did nothing, and must have, for the list to be as it is."""
+    said_no = [
+        number
+        for number in chain.numbers
+        for answer in case.answers.get(number, ())[:1]
+        if answer.outcome not in (*WROTE, *_STANDS, *_ABSENT)
+    ]
+    for count in range(1, len(said_no) + 1):
+        for done in combinations(said_no, count):
+            if _Replay(case, chain, before, done).leads_to(found):
+                return done
+    return ()
 
 
 def _duplicates(before: Mapping[str, Held], after: Mapping[str, Held]) -> int:
@@ -242,7 +299,7 @@ def _play(
     row: PlanRow,
     answer: Answer,
     changes: Sequence[Change],
-    claimed: set[tuple[str, str]],
+    claimed: set[int],
 ) -> str:
     """Let a row's outcome change the model; returns why the outcome cannot be true, or ""."""
     outcome, there = answer.outcome, model.find(row)
@@ -255,9 +312,6 @@ def _play(
         return ""
     if outcome not in WROTE:
         return ""
-    claim = (outcome, answer.sid)
-    is_new = outcome == "updated" or claim not in claimed
-    claimed.add(claim)
     old, new = {
         "created": (None, wanted),
         "updated": (there, wanted),
@@ -266,11 +320,32 @@ def _play(
     model.put(old, new)
     if outcome != "created" and there is None:
         return "there was no such entry"
-    if not is_new:
-        return "an earlier row did that"
-    op = outcome[:-1]
-    is_there = any(c.op == op and c.sid == answer.sid and c.after == new for c in changes)
-    return "" if is_there else "nothing of it is in the ledger"
+    return _claim(answer, there, new, changes, claimed)
+
+
+def _claim(
+    answer: Answer,
+    there: Held | None,
+    new: Held | None,
+    changes: Sequence[Change],
+    claimed: set[int],
+) -> str:
+    """Find a row's effect in the ledger, one that no row before claims; returns why not, or "".
+
+    A row whose entry is gone again, and which was not heard of, may not know its sid.
+    """
+    fitting = [
+        place
+        for place, change in enumerate(changes)
+        if change.op == answer.outcome[:-1]
+        and change.after == new
+        and (change.sid == answer.sid if answer.sid else new is not None or change.before == there)
+    ]
+    place = next((place for place in fitting if place not in claimed), None)
+    if place is not None:
+        claimed.add(place)
+        return ""
+    return "an earlier row did that" if fitting else "nothing of it is in the ledger"
 
 
 def _wanted(row: PlanRow, answer: Answer, there: Held | None) -> Held:

@@ -173,7 +173,9 @@ def draw_plan(random: Random, scenes: Sequence[Scene], chains_per_list: int) -> 
     """Rows for all scenes; those of one chain in their order, all else in any order."""
     queues: list[list[PlanRow]] = []
     for scene in scenes:
-        queues += _draw_chains(random, scene, max(1, random.randint(chains_per_list // 2, chains_per_list)))
+        queues += _draw_chains(
+            random, scene, max(1, random.randint(chains_per_list // 2, chains_per_list))
+        )
     if random.random() < 0.3:
         random.shuffle(queues)
         return [row for queue in queues for row in queue]

@@ -1,7 +1,7 @@
 """What rounds have in common: figures that add up, and the table of them.
 
-    Tally    one round in figures, or many of them
-    table    tallies as Markdown
+Tally    one round in figures, or many of them
+table    tallies as Markdown
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from campaign_judge import (
     lied_to,
 )
 
-FATAL = (DUPLICATE, LOST, UNANSWERED, UNKNOWN, FALSE_FAILURE, FALSE_SUCCESS, FOREIGN, NOT_OURS)
-"""Any of these is a finding; the first ones are the promises."""
+FATAL = (DUPLICATE, LOST, UNANSWERED, UNKNOWN, FALSE_FAILURE, FALSE_SUCCESS, FOREIGN)
+"""A broken promise. A write of our own called `unchanged` is told, and breaks none."""
 
 
 @dataclass(slots=True)
@@ -67,8 +67,8 @@ class Tally:
     def found(self, findings: Iterable[Finding], where: str) -> None:
         """Count what the judge found; `where` says how to see it again."""
         for finding in findings:
-            self.wrong[finding.kind] += finding.count
-            self.findings.append(f"{finding.kind} x{finding.count}: {where}\n{finding.text}")
+            self.wrong[finding.kind] += finding.times
+            self.findings.append(f"{finding.kind} x{finding.times}: {where}\n{finding.text}")
 
     def judged(self, case: Case, where: str) -> None:
         """Count a finished round, and have it judged."""

@@ -36,6 +36,7 @@ class RunDirectory:
                 self._lock_fd = _lock_directory(path)
             self.writer = _connect(path / DATABASE, is_writable=is_writable)
             self.reader = _connect(path / DATABASE, is_writable=False)
+            self._inode = (path / DATABASE).stat().st_ino
         except sqlite3.Error as exc:
             self.close()
             raise StoreError(f"{path / DATABASE} cannot be opened: {exc}") from exc
@@ -91,6 +92,7 @@ class RunDirectory:
             StoreError: it could not be written (a full disk, say); nothing of it was.
         """
         with self.lock:
+            self._check_in_place()
             try:
                 self.writer.execute("BEGIN IMMEDIATE")
                 try:
@@ -105,6 +107,18 @@ class RunDirectory:
                     f"{self.path / DATABASE} cannot be written: {exc}",
                     hint="nothing unrecorded is sent; make room and `bulkipacl resume` it",
                 ) from exc
+
+    def _check_in_place(self) -> None:
+        """Refuse to write to a database that nobody will find: SQLite itself would not notice."""
+        try:
+            there = (self.path / DATABASE).stat().st_ino
+        except OSError:
+            there = 0
+        if there != self._inode:
+            raise StoreError(
+                f"{self.path / DATABASE} was moved or deleted under the run",
+                hint="put it back and `bulkipacl resume` it, or apply the input again",
+            )
 
     def close(self) -> None:
         """Close the connections and let go of the lock; may be called twice."""

@@ -298,18 +298,20 @@ async def test_a_transaction_cut_off_leaves_nothing(world: World) -> None:
 
 @pytest.mark.parametrize("duplicates", MODES)
 async def test_a_resume_is_killed_too(world: World, duplicates: str) -> None:
-    """A run killed after its writes, and its resume at each commit: it is still told who did it."""
+    """Killed after its writes, and in its resume at any commit or answer: all is told truly."""
     first = Death(answer=12)
     undisturbed = await check_plan(world, duplicates, first)
-    assert undisturbed.commits >= 2
+    assert undisturbed.answers >= 4
     for number in range(1, undisturbed.commits + 1):
         await check_plan(world, duplicates, first, Death(before_commit=number))
         await check_plan(world, duplicates, first, Death(after_commit=number))
+    for number in range(1, undisturbed.answers + 1):
+        await check_plan(world, duplicates, first, Death(answer=number))
 
 
 async def test_killed_again_and_again(world: World) -> None:
-    """Four lives cut short in turn before and after their first commits, and one to the end."""
-    await check_plan(world, "refuse", *[Death(after_commit=2), Death(before_commit=2)] * 2)
+    """Six lives, each cut short after a few answers, and one to the end."""
+    await check_plan(world, "refuse", *[Death(answer=n) for n in (5, 3, 1, 4, 2, 6)])
 
 
 async def test_a_resume_after_the_end_sends_nothing(world: World) -> None:
@@ -413,6 +415,18 @@ CHAINS: dict[str, Chain] = {
         w.row("update", match=w.entries()[0][0], address=B),
         w.create(w.entries()[0][0], "y"),
     ],
+    "delete in vain, create": lambda w: [w.row("delete", address=A), w.create(A)],
+    "rename in vain, create": lambda w: [w.row("update", match=A, name="y"), w.create(A)],
+    "create, rename to the same, rename": lambda w: [
+        w.create(A),
+        w.row("update", match=A, name="x"),
+        w.row("update", match=A, name="y"),
+    ],
+    "create, move in vain, delete": lambda w: [
+        w.create(B),
+        w.row("update", match=w.entries()[0][0], address=B),
+        w.row("delete", address=w.entries()[0][0]),
+    ],
     "move, delete": lambda w: [
         w.row("update", match=w.entries()[0][0], address=B),
         w.row("delete", address=B),
@@ -420,17 +434,19 @@ CHAINS: dict[str, Chain] = {
 }
 
 
+@pytest.mark.parametrize("latency_s", [0.0, 0.04, 0.2])
 @pytest.mark.parametrize("chain", CHAINS)
-async def test_rows_on_one_entry_killed_before_any_was_recorded(world: World, chain: str) -> None:
-    """However many rows on one entry had been answered, row order and outcomes hold."""
+async def test_killed_among_rows_on_one_entry(world: World, chain: str, latency_s: float) -> None:
+    """However many of them were answered, and how many recorded, order and outcomes hold."""
 
-    async def through(*deaths: Death) -> tuple[list[str], list[tuple[str, int, str]]]:
-        async with world.serving(entries=1):
-            records, _ = await lives(world, CHAINS[chain](world), *deaths)
+    async def through(death: Death) -> tuple[list[str], list[tuple[str, int, str]]]:
+        async with world.serving(entries=1, latency=Latency(latency_s)):
+            records, _ = await lives(world, CHAINS[chain](world), death)
             return outcomes(records), world.entries()
 
-    undisturbed = await through()
+    undisturbed = await through(NEVER)
     rows = len(undisturbed[0])
-    assert set(undisturbed[0]) <= {"created", "updated", "deleted"}
-    for number in range(2, rows + 2):
-        assert await through(Death(answer=number)) == undisturbed, f"{number - 1} rows answered"
+    deaths = [Death(answer=number) for number in range(2, rows + 2)]
+    deaths += [Death(after_s=latency_s * (n + 1) + 0.1) for n in range(rows) if latency_s]
+    for death in deaths:
+        assert await through(death) == undisturbed, str(death)
