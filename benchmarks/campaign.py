@@ -13,16 +13,27 @@ from __future__ import annotations
 import argparse
 import platform
 import shlex
+import signal
 import sys
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import (
+    BrokenExecutor,
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+)
 from dataclasses import dataclass
 from importlib.metadata import version
 from multiprocessing import get_context
+from types import FrameType
+from typing import Any
 
 from campaign_faults import MODES, run_round
+from campaign_judge import UNANSWERED, Finding
 from campaign_kills import run_kill_round
 from campaign_tally import FATAL, Tally, table
 
@@ -32,7 +43,10 @@ SLICE_KILLS = 3
 FAULT_WORKERS, SLICE_WORKERS = 6, 4
 """More than cores: in virtual time most of a round is waiting for the clock to jump."""
 KILL_WORKERS = 2
-ROUND_LIMIT_S = 300.0
+ROUND_LIMIT_S = 120
+"""Real seconds for one round in virtual time; those with processes have limits of their own."""
+MAX_BROKEN = 20
+"""Rounds that may break off, before the campaign does."""
 TOLD_EVERY_S = 5.0
 VENDOR = "the vendor's client"
 SHOWN = 20
@@ -46,7 +60,7 @@ def main() -> int:
     _say(f"seed {seed}")
     started = time.monotonic()
     columns = _single(options, seed) if _is_single(options) else _all(options, seed)
-    columns = {name: tally for name, tally in columns.items() if tally.rounds}
+    columns = {name: tally for name, tally in columns.items() if tally.rounds or tally.is_bad}
     seconds = time.monotonic() - started
     command = " ".join(shlex.quote(word) for word in sys.argv[1:])
     print(table(columns))
@@ -54,6 +68,7 @@ def main() -> int:
     print(f"`python benchmarks/campaign.py {command}`: seed {seed}, {_versions()}, {seconds:.0f} s")
     ours = [tally for name, tally in columns.items() if not name.startswith(VENDOR)]
     for tally in ours:
+        _say(", ".join(f"{how} {times}" for how, times in sorted(tally.stops.items())))
         for text in tally.findings[:SHOWN]:
             _say(text)
         if len(tally.findings) > SHOWN:
@@ -142,7 +157,7 @@ def _parts(
     flags = "" if settle_s is None else f"--settle {settle_s:g} "
     yield _Part(
         "faults",
-        lambda number: pool.submit(run_round, seed, number, settle_s),
+        lambda number: pool.submit(_bounded, run_round, seed, number, settle_s),
         lambda tally: tally.faults.total(),
         options.faults,
         workers,
@@ -161,7 +176,7 @@ def _parts(
 
         yield _Part(
             VENDOR,
-            lambda number: pool.submit(run_vendor_round, seed, number),
+            lambda number: pool.submit(_bounded, run_vendor_round, seed, number),
             lambda tally: tally.faults.total(),
             min(VENDOR_FAULTS, options.faults),
             workers,
@@ -172,13 +187,17 @@ def _parts(
 def _rounds(part: _Part, numbers: Iterable[int]) -> Iterator[tuple[int, Tally]]:
     """Rounds in their order, a few at once, until they add up to what is wanted."""
     pending: deque[tuple[int, Future[Tally]]] = deque()
-    upcoming, total, wrong, told_at = iter(numbers), 0, 0, time.monotonic()
+    upcoming, told_at = iter(numbers), time.monotonic()
+    total = wrong = broken = 0
     while total < part.wanted:
         while len(pending) < part.at_once:
             number = next(upcoming)
             pending.append((number, part.submit(number)))
         number, future = pending.popleft()
-        tally = future.result(timeout=ROUND_LIMIT_S)
+        tally = _result(future)
+        broken += tally.rounds == 0
+        if broken > MAX_BROKEN:
+            raise SystemExit("too many rounds broke off")
         total += part.counts(tally)
         wrong += sum(tally.wrong[kind] for kind in FATAL)
         if time.monotonic() - told_at > TOLD_EVERY_S or total >= part.wanted:
@@ -187,6 +206,32 @@ def _rounds(part: _Part, numbers: Iterable[int]) -> Iterator[tuple[int, Tally]]:
         yield number, tally
     for _, future in pending:
         future.cancel()
+
+
+def _bounded(play: Callable[..., Tally], *arguments: Any) -> Tally:
+    """Play a round in a worker process; TimeoutError where it does not end."""
+
+    def give_up(signum: int, frame: FrameType | None) -> None:
+        raise TimeoutError(f"no end after {ROUND_LIMIT_S} s")
+
+    signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(ROUND_LIMIT_S)
+    try:
+        return play(*arguments)
+    finally:
+        signal.alarm(0)
+
+
+def _result(future: Future[Tally]) -> Tally:
+    """A round's figures; one that broke off answered for none of its rows."""
+    try:
+        return future.result()
+    except BrokenExecutor:
+        raise
+    except Exception as exc:
+        tally, text = Tally(), "".join(traceback.format_exception(exc))
+        tally.found([Finding(UNANSWERED, 1, text)], "the round broke off")
+        return tally
 
 
 def _versions() -> str:

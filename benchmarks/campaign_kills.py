@@ -130,6 +130,7 @@ class _Round:
     tally: Tally = field(default_factory=Tally)
     applies: int = 0
     kills: int = 0
+    moment: str = ""
     errors: list[str] = field(default_factory=list)
 
     @property
@@ -183,6 +184,7 @@ class _Round:
         if process.returncode == -9:
             self.kills += 1
             self.tally.stops["kill"] += 1
+            self.tally.stops[f"{arguments[0]}, {self.moment}"] += 1
             return None
         if process.returncode in (2, 70, 9) or b"Traceback" in errors:
             text = f"{arguments[0]} ended with {process.returncode}: {errors.decode()[-500:]}"
@@ -191,7 +193,7 @@ class _Round:
 
     def _wait_for_moment(self, process: subprocess.Popen[bytes]) -> bool:
         """Wait for the moment to kill; False where the process ended before."""
-        moment = self.rng.choice(_MOMENTS)
+        moment = self.moment = self.rng.choice(_MOMENTS)
         until = time.monotonic() + LIMIT_S / 2
         is_time = self._moment(moment)
         while process.poll() is None and time.monotonic() < until:
@@ -213,8 +215,8 @@ class _Round:
             return lambda: self._effects() >= wanted
         report = self.run / "report.csv"
         if moment == "report":
-            was = _mark(report)
-            return lambda: _mark(report) != was or any(self.run.glob(".report*"))
+            was, left = _mark(report), set(self.run.glob(".report*"))
+            return lambda: _mark(report) != was or set(self.run.glob(".report*")) != left
         return self._quiet(self.rng.uniform(0.1, 0.1 + SETTLE_S), effects)
 
     def _quiet(self, quiet_s: float, effects: int) -> Callable[[], bool]:

@@ -2,7 +2,8 @@
 
 A plain script as its documentation shows it: read each list once to know the sids, then send the
 rows, those on one entry one after the other, with the client's own retries. Only the host is
-rewritten. A call that returns counts as done, a call that raises as failed; nothing is stopped.
+rewritten. A call that returns counts as done, a call that raises as failed; after that, the later
+rows on the same entry are not sent. Nothing is stopped or resumed.
 
     VendorClient      the vendor's HTTP client, sending to the sandbox
     run_vendor_round  a round, judged like any other
@@ -11,7 +12,6 @@ rewritten. A call that returns counts as done, a call that raises as failed; not
 from __future__ import annotations
 
 import asyncio
-import random
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -144,9 +144,14 @@ async def _send_all(
     }
 
     async def send(numbers: list[int]) -> None:
+        has_failed = False
         for number in numbers:
             row = rows[number - 1]
-            answers[number] = [await accounts[row.scene.account_sid].send(row)]
+            # What the script knows of an entry is worth nothing any more once a call failed.
+            skipped = Answer("not_attempted", reason="an earlier row failed")
+            answer = skipped if has_failed else await accounts[row.scene.account_sid].send(row)
+            answers[number] = [answer]
+            has_failed = has_failed or answer.outcome == "failed"
 
     try:
         for sid, account in accounts.items():
@@ -160,8 +165,6 @@ async def _send_all(
 async def _play(seed: int, number: int, place: Path) -> Tally:
     weather, tally = draw_weather(seed, number), Tally()
     world = World(place)
-    # The client's back-off has no jitter of its own, but who knows of the next version.
-    random.seed(f"{seed}/{number}/vendor")
     async with world.serving(**weather.switches) as sandbox, asyncio.timeout(END_AFTER_S):
         scenes = scenes_of(sandbox)
         rows = draw_rows(seed, number, weather, scenes)

@@ -19,7 +19,7 @@ from bulkipacl.engine.ports import Sendable
 from bulkipacl.engine.retry import RetryBudget, backoff_s
 from bulkipacl.engine.scheduler import Lane
 from bulkipacl.model import ApiError, Attempt, Reach
-from bulkipacl.settings import CONFIRM_S, PACE_BURST_S, Settings
+from bulkipacl.settings import CONFIRM_S, PACE_BURST_S, TROUBLES_IN_ROW, Settings
 from bulkipacl.twilio import contract
 
 CREDENTIALS_REFUSED = "credentials_refused"
@@ -73,6 +73,7 @@ class Account:
         self._tokens = 0
         self._budget = RetryBudget()
         self._trouble_since: float | None = None
+        self._troubles_in_row = 0
         self._rate_per_s = settings.rate_per_s
         self._wants_tokens = Event()
 
@@ -124,7 +125,9 @@ class Account:
             self.governor.on_answer()
             self._budget.went_well()
             self._trouble_since = None
+            self._troubles_in_row = 0
             return
+        self._troubles_in_row += 1
         if self._trouble_since is None:
             self._trouble_since = self.now()
         if self.now() - self._trouble_since > self._host.settings.patience_s:
@@ -162,6 +165,11 @@ class Account:
         """The event loop's time, in seconds."""
         return self._host.now()
 
+    @property
+    def is_in_trouble(self) -> bool:
+        """Whether the account as a whole gets nothing but trouble, and not one request of it."""
+        return self._troubles_in_row >= TROUBLES_IN_ROW
+
     def push(self, sendable: Sendable) -> None:
         """Queue it; or drop it, if the account is stopped."""
         if self.stopped is not None:
@@ -173,6 +181,7 @@ class Account:
     def again(self, sendable: Sendable, failures: int, attempt: Attempt | None) -> None:
         """Queue it after a back-off. Meanwhile it holds nothing."""
         hint_s = attempt.retry_after_s if attempt is not None else None
+        failures = max(failures, min(self._troubles_in_row // TROUBLES_IN_ROW, 6))
         self._host.call_later(
             backoff_s(failures, hint_s, self._host.uniform), lambda: self.push(sendable)
         )

@@ -48,6 +48,10 @@ class AccountPort(Protocol):
     def retries(self) -> int:
         """Sendings of one row, or of one page, after the first."""
 
+    @property
+    def is_in_trouble(self) -> bool:
+        """Whether a failure is the account's trouble rather than the request's."""
+
     def now(self) -> float:
         """The event loop's time, in seconds."""
 

@@ -81,11 +81,12 @@ class Reading:
         self._end(reason, error)
 
     def _again(self, error: ApiError, reason: str) -> None:
-        self._failures += 1
+        if not self._account.is_in_trouble:
+            self._failures += 1
         if self._failures > self._account.retries:
             self._end(reason, error)
         else:
-            self._account.again(self, self._failures - 1, self.attempt)
+            self._account.again(self, max(self._failures - 1, 0), self.attempt)
 
     def _turn(self, page: Page) -> None:
         self.values += page.values

@@ -188,9 +188,11 @@ class RowWork:
         self._list.read_back(self, 0.0)
 
     def _again(self, attempt: Attempt | None) -> None:
-        self.failures += 1
-        if self.failures <= self._list.account.retries:
-            self._list.account.again(self, self.failures - 1, attempt)
+        account = self._list.account
+        if attempt is None or not account.is_in_trouble:
+            self.failures += 1
+        if self.failures <= account.retries:
+            account.again(self, max(self.failures - 1, 0), attempt)
         else:
             self._fail()
 

@@ -376,7 +376,7 @@ def test_killed_at_a_transaction(tmp_path: Path, shared: Box, moment: str) -> No
         assert transactions > 8
         first = {"before": 1, "commit": 2, "after": 3}[moment]
         kills = 0
-        for at in range(first, transactions + 1, 3):
+        for at in range(first, transactions + 1, 6):
             shutil.rmtree(cli.cwd / "run")
             place = shared.place()
             wanted = mixed(cli, place)
