@@ -184,8 +184,13 @@ class Ended(NamedTuple):
 
 
 def clean_environment() -> dict[str, str]:
-    """An environment without anything of the person who runs the tests."""
+    """An environment without anything of the person who runs the tests.
+
+    Byte code is not written: some of these processes are killed or run out of room while they
+    write, and half a file of byte code would break all that come after.
+    """
     kept = {name: value for name in _KEPT if (value := os.environ.get(name))}
+    kept["PYTHONDONTWRITEBYTECODE"] = "1"
     return {**kept, "PYTHONWARNINGS": "default", "NO_COLOR": "1"}
 
 
