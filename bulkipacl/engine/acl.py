@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from bulkipacl.engine.decide import ListState, Settled, Wait, Write, decide, free_places
 from bulkipacl.engine.lanes import split_into_lanes
-from bulkipacl.engine.late import Late
+from bulkipacl.engine.late import Late, is_plain_no
 from bulkipacl.engine.order import Order
 from bulkipacl.engine.ports import AccountPort, RunPort
 from bulkipacl.engine.reading import Reading
@@ -93,6 +93,7 @@ class OpenList:
         self._pending = {row.number: None for row in rows}
         self._sent: set[int] = set()
         self._repairs = 0
+        self._commits = 0
         self._gone: ApiError | None = None
         self._is_halted = False
         self._is_unsettled = False
@@ -272,7 +273,7 @@ class OpenList:
             self._moving.discard(work)
             if work.write.operation is Operation.CREATE:
                 self._promised -= 1
-        if self._late.holds(work, result.outcome):
+        if self._late.holds(work, result):
             self._late.hold(result)
         else:
             self._run.record(result)
@@ -280,12 +281,27 @@ class OpenList:
             return
         work.lane.popleft()
         if is_certain:
-            is_held = work.follows_held or self._late.has(work)
-            self._next(work.lane, follows_held=is_held)
+            self._go_on(work, result)
         else:
             self._skip(work.lane)
         self._order.ended(work.row, is_good=result.outcome in GOOD_OUTCOMES)
         self._let_go()
+        self._take_turns()
+
+    def _go_on(self, work: RowWork, result: RowResult) -> None:
+        """The next row on the same entry has its turn."""
+        is_held = work.follows_held or self._late.has(work)
+        if work.lane and is_plain_no(result):
+            # After a crash nothing but its outcome tells of it: that is durable before what comes
+            # next can change the list.
+            self._commits += 1
+            self._run.after_commit(lambda: self._committed(work.lane, follows_held=is_held))
+        else:
+            self._next(work.lane, follows_held=is_held)
+
+    def _committed(self, lane: deque[Row], *, follows_held: bool) -> None:
+        self._commits -= 1
+        self._next(lane, follows_held=follows_held)
         self._take_turns()
 
     def _skip(self, lane: deque[Row]) -> None:
@@ -400,6 +416,7 @@ class OpenList:
             or self._moving
             or self._ambiguous
             or self._repairs
+            or self._commits
             or self._turns
         ):
             return

@@ -1,19 +1,21 @@
 """Writes of a list that may land late, and the outcomes held back for them.
 
 A row whose write was ambiguous has its outcome held back until the list's last reading, and with
-it every later row on the same entry that wrote something: until then nothing of them is recorded,
-so that a crash finds them open and settles them together.
+it every later row on the same entry: until then nothing of them is recorded, so that a crash finds
+them open and settles them together.
 """
 
 from __future__ import annotations
 
 from bulkipacl.engine.decide import ListState
 from bulkipacl.engine.repair import Found, LateWrite, find_repairs
-from bulkipacl.engine.row import DONE, RowWork
+from bulkipacl.engine.row import RowWork
 from bulkipacl.model import Entry, Evidence, Operation, Outcome, RowResult, cidr_text
 
-WROTE = frozenset(DONE.values())
-"""The outcomes of rows that changed something."""
+
+def is_plain_no(result: RowResult) -> bool:
+    """Whether the API was asked and refused: what no later reading of the list can show."""
+    return result.outcome is Outcome.FAILED and result.attempts > 0
 
 
 class Late:
@@ -41,14 +43,14 @@ class Late:
         """Whether a write of this row may land late."""
         return work.row.number in self._works
 
-    def holds(self, work: RowWork, outcome: Outcome) -> bool:
+    def holds(self, work: RowWork, result: RowResult) -> bool:
         """Whether this row's outcome is to be held back.
 
-        One that wrote nothing is not: it leaves no trace by which it could be found again.
+        A plain no of the API is not: it leaves no trace in the list by which a resume could tell.
         """
         if work.row.number in self._works:
-            return outcome is not Outcome.UNKNOWN
-        return work.follows_held and outcome in WROTE
+            return result.outcome is not Outcome.UNKNOWN
+        return work.follows_held and not is_plain_no(result)
 
     def hold(self, result: RowResult) -> None:
         """Hold an outcome back."""
@@ -93,7 +95,7 @@ class Late:
         what = f"row {found.number}: {cidr_text(*found.entry.key)} ({found.entry.sid}) of list "
         what += f"{list_sid} landed late"
         if not is_done:
-            self._held.pop(found.number, None)
+            self.drop()  # A later row may rest on what is not so: they are settled together.
             return "late_left", f"{what} and is still so: `bulkipacl resume` the run"
         is_removal = found.write is not None and found.write.operation is Operation.DELETE
         kind = "late_duplicate_removed" if is_removal else "late_update_undone"

@@ -90,6 +90,9 @@ class RunPort(Protocol):
     def record(self, result: RowResult) -> None:
         """A row has its outcome."""
 
+    def after_commit(self, then: Callable[[], None]) -> None:
+        """Call `then` once what has been recorded so far is durable."""
+
     def leave(self, account: Any, numbers: Iterable[int]) -> None:
         """These rows were never sent, and are not in this session: not_attempted."""
 

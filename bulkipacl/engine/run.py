@@ -320,6 +320,11 @@ class Engine:
         self._committer.batch.after.append(then)
         self._committer.soon(is_urgent=True)
 
+    def after_commit(self, then: Callable[[], None]) -> None:
+        """Call `then` once what has been recorded so far is durable."""
+        self._committer.batch.after.append(then)
+        self._committer.soon(is_urgent=True)
+
     def record(self, result: RowResult) -> None:
         """A row has its outcome."""
         self.outcomes[result.outcome] += 1
