@@ -123,9 +123,9 @@ def _decide_create(row: Row, state: ListState, free: int, may_wait: bool) -> Dec
     there = state.at((address, prefix))
     if there:
         entry = there[0]
-        is_same_name = row.name is None or any(e.name == row.name for e in there)
-        if is_same_name:
-            return Settled(Outcome.UNCHANGED, entry=entry)
+        same = [e for e in there if row.name is None or e.name == row.name]
+        if same:
+            return Settled(Outcome.UNCHANGED, entry=same[0])
         if row.operation is Operation.CREATE:
             return Settled(
                 Outcome.UNCHANGED, "other_name", entry, "use upsert to change the entry's name too"

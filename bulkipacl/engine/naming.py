@@ -35,7 +35,7 @@ def find_sids(
     for value in lists:
         sid = value.get("sid")
         if isinstance(sid, str) and contract.is_sid(sid, "AL"):
-            by_name.setdefault(str(value.get("friendly_name")), []).append(sid)
+            by_name.setdefault(str(value.get("friendly_name") or ""), []).append(sid)
     sids: dict[int, str] = {}
     missing: dict[int, Unnamed] = {}
     for number, name in names.items():

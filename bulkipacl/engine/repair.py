@@ -85,11 +85,37 @@ def find_repairs(
         expected = state.entries.get(entry.sid)
         if expected is None or expected == entry:
             continue
-        for cause in updates.get(entry.sid, ()):
-            if cause.write.wanted == entry:
-                found.append(Found(cause.number, entry, Write(Operation.UPDATE, expected, entry)))
-                break
+        number = _explained_by(entry, expected, updates.get(entry.sid, ()))
+        if number is not None:
+            found.append(Found(number, entry, Write(Operation.UPDATE, expected, entry)))
     return found
+
+
+def _explained_by(entry: Entry, expected: Entry, late: Sequence[LateWrite]) -> int | None:
+    """The row whose late update explains how an entry differs; None where somebody else did it.
+
+    An update sends only what it changes, so that its name and its address explain for themselves.
+    """
+    number = None
+    for differs, changes in (
+        (entry.name != expected.name, _name_change),
+        (entry.key != expected.key, _key_change),
+    ):
+        if differs:
+            number = next((one.number for one in late if changes(one.write, entry)), None)
+            if number is None:
+                return None
+    return number
+
+
+def _name_change(write: Write, entry: Entry) -> bool:
+    old, wanted = write.old, write.wanted
+    return wanted.name == entry.name and (old is None or old.name != wanted.name)
+
+
+def _key_change(write: Write, entry: Entry) -> bool:
+    old, wanted = write.old, write.wanted
+    return wanted.key == entry.key and (old is None or old.key != wanted.key)
 
 
 class Repair:

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, assert_never
-from urllib.parse import quote_plus, urlsplit
+from urllib.parse import quote_plus
 
 import orjson
 
@@ -26,8 +26,10 @@ from bulkipacl.settings import API_VERSION, PAGE_SIZE
 VALIDATION_FAILED = 21235
 """A bad parameter, or a name or an address that the list already holds: only reading tells."""
 
+_QUERY = re.compile(r"(\?[!\"$-~]*)?")
 _SID = re.compile(r"(AC|AL|IP|SD)[0-9a-fA-F]{32}")
-_IPV4 = re.compile(r"(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})")
+_IPV4 = re.compile(r"([0-9]{1,3})\.([0-9]{1,3})\.([0-9]{1,3})\.([0-9]{1,3})")
+_MAX_CODE = 999_999
 _MAX_TEXT = 1_000
 
 
@@ -139,10 +141,11 @@ def follow(first: Request, next_page_uri: str) -> Request | None:
     The API gives a relative one; an absolute one, another host or another resource is refused,
     because the credential would travel there.
     """
-    parts = urlsplit(next_page_uri)
-    if parts.scheme or parts.netloc or parts.fragment or not next_page_uri.isprintable():
+    # Byte for byte the same path, and a query of visible ASCII: nothing is left to interpretation.
+    path, _, _ = first.path.partition("?")
+    if not _QUERY.fullmatch(next_page_uri.removeprefix(path)):
         return None
-    if parts.path != urlsplit(first.path).path or " " in next_page_uri:
+    if not next_page_uri.startswith(path):
         return None
     return Request(first.account_sid, "GET", next_page_uri)
 
@@ -274,7 +277,8 @@ def read_page(attempt: Attempt, key: str) -> Page | tuple[ReadVerdict, ApiError]
             values, following = body[key], body["next_page_uri"]
         except (ValueError, KeyError, TypeError):
             return ReadVerdict.AGAIN, _unreadable(attempt)
-        if isinstance(values, list) and (following is None or isinstance(following, str)):
+        is_page = isinstance(values, list) and all(isinstance(value, dict) for value in values)
+        if is_page and (following is None or isinstance(following, str)):
             return Page(values, following or None)
         return ReadVerdict.AGAIN, _unreadable(attempt)
     error = read_error(attempt)
@@ -295,7 +299,7 @@ def read_entry(value: Mapping[str, Any], list_sid: str = "") -> Entry:
     """
     sid, prefix = value["sid"], value["cidr_prefix_length"]
     found = _IPV4.fullmatch(value["ip_address"])
-    if found is None or not _SID.fullmatch(sid) or not isinstance(prefix, int):
+    if found is None or type(sid) is not str or not is_sid(sid, "IP") or type(prefix) is not int:
         raise ValueError("not an entry")
     if list_sid and value["ip_access_control_list_sid"] != list_sid:
         raise ValueError("an entry of another list")
@@ -320,14 +324,16 @@ def read_error(attempt: Attempt) -> ApiError:
     code = body.get("code")
     return ApiError(
         attempt.status,
-        code if isinstance(code, int) and not isinstance(code, bool) else _code_of(body),
+        code if type(code) is int and 0 <= code <= _MAX_CODE else _code_of(body),
         str(message)[:_MAX_TEXT] or _http_text(attempt),
         str(body.get("more_info") or body.get("type") or "")[:_MAX_TEXT],
     )
 
 
 def _code_of(body: Mapping[str, Any]) -> int:
-    found = re.search(r"(\d{5})$", str(body.get("code") or body.get("type") or ""))
+    code = body.get("code")
+    text = code if isinstance(code, str) else body.get("type")
+    found = re.search(r"([0-9]{5})$", text) if isinstance(text, str) else None
     return int(found[1]) if found else 0
 
 
