@@ -1,0 +1,117 @@
+"""What a last reading shows that late writes explain, and what it must leave alone."""
+
+from __future__ import annotations
+
+import pytest
+from engine_tools import CREATE, DELETE, UPDATE, entry
+
+from bulkipacl.engine.decide import ListState, Write
+from bulkipacl.engine.repair import Found, LateWrite, find_repairs
+from bulkipacl.model import Entry
+
+A, B, C = 1, 2, 3
+MINE, LATE, STRANGER = entry(1, A, "mine"), entry(2, A, "mine"), entry(3, B, "theirs")
+
+
+def made(number: int, address: int, name: str, *, may_adopt: bool = False) -> LateWrite:
+    """A create whose answer was lost."""
+    return LateWrite(number, Write(CREATE, Entry("", address, 32, name)), may_adopt)
+
+
+def changed(number: int, old: Entry, new: Entry) -> LateWrite:
+    """An update whose answer was lost."""
+    return LateWrite(number, Write(UPDATE, new, old), may_adopt=False)
+
+
+def removal(number: int, found: Entry) -> Found:
+    """A late duplicate that is removed."""
+    return Found(number, found, Write(DELETE, found, found))
+
+
+def undone(number: int, found: Entry, expected: Entry) -> Found:
+    """A late update that is set right."""
+    return Found(number, found, Write(UPDATE, expected, found))
+
+
+def named(name: str, address: int = A) -> Entry:
+    """The entry that the updates are about."""
+    return entry(1, address, name)
+
+
+# Each line: a word | late writes | what the list should hold | known sids | the reading | repairs.
+TABLE: list[
+    tuple[str, list[LateWrite], list[Entry], set[str], list[Entry], list[Found]]
+] = [
+    ("nothing at all", [], [], set(), [], []),
+    ("all as expected", [made(1, A, "mine")], [MINE], {MINE.sid}, [MINE], []),
+    ("duplicate", [made(1, A, "mine")], [MINE], {MINE.sid}, [MINE, LATE], [removal(1, LATE)]),
+    ("duplicate first", [made(1, A, "mine")], [MINE], {MINE.sid}, [LATE, MINE],
+     [removal(1, LATE)]),
+    ("two duplicates", [made(1, A, "mine")], [MINE], {MINE.sid}, [MINE, LATE, entry(4, A, "mine")],
+     [removal(1, LATE), removal(1, entry(4, A, "mine"))]),
+    ("deleted since", [made(1, A, "mine")], [], set(), [LATE], [removal(1, LATE)]),
+    ("turns up after all", [made(1, A, "mine", may_adopt=True)], [], set(), [LATE],
+     [Found(1, LATE, None)]),
+    ("turns up twice", [made(1, A, "mine", may_adopt=True)], [], set(), [LATE, MINE],
+     [Found(1, LATE, None), removal(1, MINE)]),
+    ("turns up beside another", [made(1, A, "mine", may_adopt=True)], [MINE], {MINE.sid},
+     [MINE, LATE], [removal(1, LATE)]),
+    ("turns up beside a stranger", [made(1, B, "mine", may_adopt=True)], [STRANGER],
+     {STRANGER.sid}, [STRANGER, entry(2, B, "mine")], [removal(1, entry(2, B, "mine"))]),
+    # Somebody else's.
+    ("other name", [made(1, A, "mine")], [], set(), [entry(2, A, "theirs")], []),
+    ("other address", [made(1, A, "mine")], [], set(), [entry(2, B, "mine")], []),
+    ("other prefix", [made(1, A, "mine")], [], set(), [entry(2, A, "mine", 24)], []),
+    ("known", [made(1, A, "mine")], [], {LATE.sid}, [LATE], []),
+    ("no late write", [], [MINE], {MINE.sid}, [MINE, LATE], []),
+    ("a stranger's change", [changed(1, named("a"), named("b"))], [named("c")], {MINE.sid},
+     [named("z")], []),
+    ("a stranger's delete", [changed(1, named("a"), named("b"))], [named("c")], {MINE.sid}, [], []),
+    ("a stranger's change of another", [changed(1, named("a"), named("b"))],
+     [named("b"), STRANGER], {MINE.sid, STRANGER.sid}, [named("b"), entry(3, B, "b")], []),
+    # Updates that landed on top of a newer one.
+    ("late name", [changed(1, named("a"), named("b"))], [named("c")], {MINE.sid}, [named("b")],
+     [undone(1, named("b"), named("c"))]),
+    ("late address", [changed(1, named("a"), named("a", B))], [named("a", C)], {MINE.sid},
+     [named("a", B)], [undone(1, named("a", B), named("a", C))]),
+    ("late, back to the start", [changed(1, named("a"), named("b"))], [named("a")], {MINE.sid},
+     [named("b")], [undone(1, named("b"), named("a"))]),
+    ("the later of two", [changed(1, named("a"), named("b")), changed(2, named("b"), named("c"))],
+     [named("d")], {MINE.sid}, [named("c")], [undone(2, named("c"), named("d"))]),
+    # An update sends what it changes and no more, so that only that much lands late.
+    ("late name, moved since", [changed(1, named("a"), named("b"))], [named("c", C)], {MINE.sid},
+     [named("b", C)], [undone(1, named("b", C), named("c", C))]),
+    ("late address, renamed since", [changed(1, named("a"), named("a", B))], [named("c", C)],
+     {MINE.sid}, [named("c", B)], [undone(1, named("c", B), named("c", C))]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("late", "expected", "known", "now", "repairs"),
+    [case[1:] for case in TABLE],
+    ids=[case[0] for case in TABLE],
+)
+def test_table(
+    late: list[LateWrite],
+    expected: list[Entry],
+    known: set[str],
+    now: list[Entry],
+    repairs: list[Found],
+) -> None:
+    """What landed late is put right, and what is somebody else's is left alone."""
+    assert find_repairs(late, ListState(expected), known, now) == repairs
+
+
+def test_adopted_entries_are_held() -> None:
+    """An entry that turned up after all belongs to what the list should hold."""
+    state = ListState()
+    find_repairs([made(1, A, "mine", may_adopt=True)], state, set(), [LATE])
+    assert state.at((A, 32)) == [LATE]
+
+
+def test_each_heir_gets_one() -> None:
+    """Two given-up creates of different addresses each get their own entry."""
+    late = [made(1, A, "mine", may_adopt=True), made(2, B, "mine", may_adopt=True)]
+    now = [entry(8, B, "mine"), entry(9, A, "mine")]
+    found = find_repairs(late, ListState(), set(), now)
+    assert found == [Found(2, now[0], None), Found(1, now[1], None)]
