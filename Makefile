@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 TEST_FOLDERS = $(sort $(dir $(shell find tests -name '*.py')))
 
-.PHONY: setup demo test campaign check format clean
+.PHONY: setup demo test explore campaign check format clean
 
 setup: $(READY)
 
@@ -25,6 +25,10 @@ demo: $(READY)
 test: $(READY)
 	$(BIN)/python -m compileall -q bulkipacl
 	$(BIN)/python -m pytest -n 4 --dist worksteal
+
+# The property tests with new examples each time; a run of the tests draws the same ones.
+explore: $(READY)
+	HYPOTHESIS_PROFILE=explore $(BIN)/python -m pytest -n 2 --timeout 1800 tests/property
 
 # Faults by the hundred thousand, and 300 times kill -9: about 20 minutes.
 campaign: $(READY)

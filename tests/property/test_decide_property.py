@@ -282,9 +282,7 @@ def swaps(draw: st.DrawFn) -> tuple[list[Entry], list[Row]]:
     entries = [Entry(sid_of(n), n, 32, "a") for n in range(1, count + 1)]
     gone = draw(st.lists(st.sampled_from(entries), unique_by=lambda e: e.sid, min_size=1))
     rows = [Row(n, DELETE, None, e.address, 32) for n, e in enumerate(gone, start=1)]
-    rows += [
-        Row(len(gone) + n, CREATE, None, 100 + n, 32, "b") for n in range(1, len(gone) + 1)
-    ]
+    rows += [Row(len(gone) + n, CREATE, None, 100 + n, 32, "b") for n in range(1, len(gone) + 1)]
     return entries, rows
 
 

@@ -83,7 +83,9 @@ def test_writes_are_told() -> None:
     (step,) = [step for _, step in done]
     assert isinstance(step, Write)
     assert step.wanted == entry(9, B, "new")
-    (step,) = [step for _, step in settle_prior([rename(1, A, "x")], [OLD], [entry(1, A, "x")], {OLD.sid})]
+    (step,) = [
+        step for _, step in settle_prior([rename(1, A, "x")], [OLD], [entry(1, A, "x")], {OLD.sid})
+    ]
     assert step == Write(UPDATE, entry(1, A, "x"), OLD)
     (step,) = [step for _, step in settle_prior([delete(1, A)], [OLD], [], {OLD.sid})]
     assert step == Write(DELETE, OLD, OLD)

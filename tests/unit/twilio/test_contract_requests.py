@@ -46,7 +46,7 @@ NAMES = [
     ("plus", "a+b", "a%2Bb"),
     ("ampersand and equals", "a&b=c", "a%26b%3Dc"),
     ("percent", "100% %41", "100%25+%2541"),
-    ("quotes", "\"it's\"", "%22it%27s%22"),
+    ("quotes", '"it\'s"', "%22it%27s%22"),
     ("slash and question mark", "/a?b#c", "%2Fa%3Fb%23c"),
     ("semicolon, comma, colon", ";,:@", "%3B%2C%3A%40"),
     ("line break", "a\r\nHost: x", "a%0D%0AHost%3A+x"),
@@ -198,7 +198,9 @@ def test_next_page_is_followed_verbatim() -> None:
     assert same_page == FIRST  # A walk in a circle is the reading's to notice.
 
 
-@pytest.mark.parametrize("uri", [case[1] for case in ELSEWHERE], ids=[case[0] for case in ELSEWHERE])
+@pytest.mark.parametrize(
+    "uri", [case[1] for case in ELSEWHERE], ids=[case[0] for case in ELSEWHERE]
+)
 def test_next_page_elsewhere_is_refused(uri: str) -> None:
     """The credential goes nowhere but to the resource that is being read."""
     assert contract.follow(FIRST, uri) is None
@@ -308,7 +310,9 @@ BAD_ENTRIES: list[tuple[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("value", [case[1] for case in BAD_ENTRIES], ids=[c[0] for c in BAD_ENTRIES])
+@pytest.mark.parametrize(
+    "value", [case[1] for case in BAD_ENTRIES], ids=[c[0] for c in BAD_ENTRIES]
+)
 def test_bad_entries_are_refused(value: Any) -> None:
     """What is not an entry of the list is refused with one of three errors, never guessed."""
     with pytest.raises((ValueError, KeyError, TypeError)):
