@@ -18,21 +18,27 @@ from bulkipacl.store.rundir import RunDirectory
 from bulkipacl.store.schema import ROW_INDEX
 
 # Sorted by list and address, a row that begins before the end of an earlier block repeats,
-# contradicts or overlaps it. A row by sid has no address; its repeats are looked for by sid.
+# contradicts or overlaps it. The repeats of rows that name their entry by sid or match are looked
+# for by that.
 _SUSPECTS = f"""
 SELECT DISTINCT list_id FROM (
-    SELECT list_id, address,
-           MAX(address + (1 << (32 - prefix))) OVER (
-               PARTITION BY list_id ORDER BY address, prefix
+    SELECT list_id, start,
+           MAX(start + (1 << (32 - prefix))) OVER (
+               PARTITION BY list_id ORDER BY start, prefix
                ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS covered_to
-    FROM row WHERE list_id IS NOT NULL AND address IS NOT NULL AND prefix IS NOT NULL)
-WHERE address < covered_to
+    FROM (SELECT list_id, prefix, (address >> (32 - prefix)) << (32 - prefix) AS start
+          FROM row WHERE list_id IS NOT NULL AND address IS NOT NULL AND prefix IS NOT NULL))
+WHERE start < covered_to
 UNION
-SELECT list_id FROM row WHERE list_id IS NOT NULL AND operation = {int(Operation.CREATE)}
+SELECT list_id FROM row WHERE list_id IS NOT NULL
+AND operation IN ({int(Operation.CREATE)}, {int(Operation.UPSERT)})
 GROUP BY list_id HAVING COUNT(*) > {LIST_CAPACITY}
 UNION
 SELECT list_id FROM row WHERE list_id IS NOT NULL AND sid IS NOT NULL
 GROUP BY list_id, sid HAVING COUNT(*) > 1
+UNION
+SELECT list_id FROM row WHERE list_id IS NOT NULL AND match_address IS NOT NULL
+GROUP BY list_id, match_address HAVING COUNT(*) > 1
 ORDER BY 1
 """  # noqa: S608 - two numbers of ours
 

@@ -63,8 +63,14 @@ class Intake:
 
     def insert(self, source_id: int, batch: Sequence[Draft]) -> set[tuple[int, int]]:
         """Insert drafts of a source; returns the (account, list) numbers that have new rows."""
-        with self._run.transaction() as db:
-            return self._insert(db, source_id, batch)
+        try:
+            with self._run.transaction() as db:
+                return self._insert(db, source_id, batch)
+        except BaseException:
+            # The numbers of what was not inserted after all must not be taken for known.
+            self._accounts.clear()
+            self._lists.clear()
+            raise
 
     def _insert(
         self, db: sqlite3.Connection, source_id: int, batch: Sequence[Draft]

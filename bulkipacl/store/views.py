@@ -83,7 +83,10 @@ def sources(run: RunDirectory) -> list[SourceInfo]:
 
 def accounts(run: RunDirectory) -> list[tuple[int, str]]:
     """(number, sid) of every account that a valid row names, in order of first sight."""
-    return [(int(i), str(sid)) for i, sid in run.reader.execute("SELECT id, sid FROM account")]
+    return [
+        (int(i), str(sid))
+        for i, sid in run.reader.execute("SELECT id, sid FROM account ORDER BY id")
+    ]
 
 
 def row_count(run: RunDirectory) -> int:

@@ -161,15 +161,15 @@ def check_repairs(entries: list[Entry], rows: list[Row], rng: Random, data: st.D
     ours = [LateWrite(one.number, one.write, may_adopt=False) for one in lost]
     found = find_repairs(ours, ListState(expected.values()), known, now)
     list_now = {entry.sid: entry for entry in now}
-    for one in found:
-        assert list_now[one.entry.sid] == one.entry
-        assert one.write is not None
-        if one.write.operation is DELETE:
-            assert one.entry.sid not in known
-            del list_now[one.entry.sid]
+    for fix in found:
+        assert list_now[fix.entry.sid] == fix.entry
+        assert fix.write is not None
+        if fix.write.operation is DELETE:
+            assert fix.entry.sid not in known
+            del list_now[fix.entry.sid]
         else:
-            assert one.entry.sid in known
-            list_now[one.entry.sid] = one.write.wanted
+            assert fix.entry.sid in known
+            list_now[fix.entry.sid] = fix.write.wanted
     assert list_now == expected | {entry.sid: entry for entry in others}
 
 

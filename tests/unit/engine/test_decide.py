@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from engine_tools import (
     CREATE,
@@ -172,7 +174,9 @@ def test_repeats_are_unchanged() -> None:
         pytest.param(0, False, False, id="full, no delete comes"),
     ],
 )
-def test_waiting(operation: type[Row], free: int, may_wait: bool, waits: bool) -> None:
+def test_waiting(
+    operation: Callable[[int, int], Row], free: int, may_wait: bool, waits: bool
+) -> None:
     """Only a create that finds no room, and has a delete to wait for, waits."""
     state = ListState([entry(n, n + 1_000) for n in range(LIST_CAPACITY)])
     decision: Decision = decide(operation(1, A), state, free=free, may_wait=may_wait)

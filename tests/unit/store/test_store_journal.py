@@ -8,11 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from store_tools import AC1, AC2, AL2, BAD, draft, ended, make, record, sid_of, snapshot
+from store_tools import AC1, AC2, AL2, BAD, SOURCE, draft, ended, make, record, sid_of, snapshot
 
 from bulkipacl.errors import StoreError
 from bulkipacl.model import Entry, Evidence, Outcome, RowResult
 from bulkipacl.store import views
+from bulkipacl.store.intake import Intake
 from bulkipacl.store.journal import Batch, commit, pack, reopen, unpack
 from bulkipacl.store.rundir import RunDirectory
 
@@ -139,8 +140,6 @@ def test_a_full_disk(tmp_path: Path) -> None:
 def test_a_full_disk_while_taking_in(tmp_path: Path) -> None:
     """A batch of rows that finds no room can be put in again, and its lists are all there."""
     with RunDirectory.create(tmp_path) as run:
-        from bulkipacl.store.intake import Intake
-
         intake = Intake(run)
         (pages,) = run.writer.execute("PRAGMA page_count").fetchone()
         run.writer.execute(f"PRAGMA max_page_count={pages + 1}")
@@ -149,7 +148,7 @@ def test_a_full_disk_while_taking_in(tmp_path: Path) -> None:
             intake.insert(1, drafts)
         assert views.row_count(run) == 0
         run.writer.execute("PRAGMA max_page_count=1000000")
-        intake.describe(__import__("store_tools").SOURCE)
+        intake.describe(SOURCE)
         touched = intake.insert(1, drafts)
         assert intake.rows == 1_000
         assert len(touched) == 9
@@ -194,6 +193,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from bulkipacl.model import Outcome, RowResult
+from bulkipacl.store.intake import Intake
 from bulkipacl.store.journal import Batch, KeptSnapshot, commit
 from bulkipacl.store.rundir import RunDirectory
 
@@ -219,7 +219,7 @@ for batch in range(20):
 
 @pytest.mark.parametrize("statements", [1, 2, 3, 7, 15, 16, 17, 18, 50, 133])
 def test_killed_in_the_middle(tmp_path: Path, statements: int) -> None:
-    """A process killed at any statement leaves whole batches, all that it had reported among them."""
+    """A process killed at any statement leaves whole batches, all that it had reported too."""
     make(tmp_path, [draft(n) for n in range(1, 201)]).close()
     done = subprocess.run(
         [sys.executable, "-B", "-c", KILLED, str(tmp_path), str(statements)],

@@ -280,12 +280,8 @@ def test_a_transaction_is_whole(tmp_path: Path) -> None:
     """An error of whatever kind inside a transaction leaves nothing of it behind."""
     with make(tmp_path, []) as run:
         for error in (ValueError("a"), KeyboardInterrupt(), sqlite3.IntegrityError("b")):
-            with (
-                pytest.raises((ValueError, KeyboardInterrupt, StoreError)),
-                run.transaction() as db,
-            ):
-                db.execute("INSERT INTO meta VALUES ('a', 'b')")
-                raise error
+            with pytest.raises((ValueError, KeyboardInterrupt, StoreError)):
+                _write_and_fail(run, error)
             assert views.get_meta(run, "a", "nothing") == "nothing"
         views.set_meta(run, {"a": "b"})
         assert views.get_meta(run, "a") == "b"
@@ -333,3 +329,9 @@ def test_default_path(
     assert path == Path("runs") / f"{stem}-20260203T040506Z"
     path.mkdir(parents=True)
     assert default_run_path(source, NOW) == path.with_name(f"{path.name}-2")
+
+
+def _write_and_fail(run: RunDirectory, error: BaseException) -> None:
+    with run.transaction() as db:
+        db.execute("INSERT INTO meta VALUES ('a', 'b')")
+        raise error
