@@ -69,6 +69,8 @@ class Settings:
             _in_range("--rate", self.rate_per_s, 0.01, 100_000)
         _in_range("--retries", self.retries, 0, 100)
         _in_range("--timeout", self.timeout_s, 0.1, 3_600)
+        _in_range("--timeout", self.connect_timeout_s, 0.1, 3_600)
+        _in_range("--timeout", self.read_timeout_s, 0.1, 3_600)
         _in_range("--settle", self.settle_s, 0, 600)
         _in_range("--patience", self.patience_s, 1, 86_400)
         if self.max_failures is not None:
@@ -136,7 +138,7 @@ account's: a row's failure then costs it no attempt, and the account's patience 
 PERCENT_FROM_ROWS = 100
 """A share of failures says nothing before so many rows have ended."""
 
-_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?")
+_DURATION = re.compile(r"(?:([0-9]+)h)?(?:([0-9]+)m)?(?:([0-9]+(?:\.[0-9]+)?)s)?")
 
 
 def parse_duration(flag: str, text: str) -> float:
@@ -145,7 +147,7 @@ def parse_duration(flag: str, text: str) -> float:
     Raises:
         UsageError: it is none of these.
     """
-    if re.fullmatch(r"\d+(\.\d+)?", text):
+    if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text):
         return float(text)
     found = _DURATION.fullmatch(text)
     if found is None or not text:
@@ -160,7 +162,7 @@ def parse_share(flag: str, text: str) -> tuple[int | None, float | None]:
     Raises:
         UsageError: it is neither.
     """
-    found = re.fullmatch(r"(\d+)|(\d+(?:\.\d+)?)%", text)
+    found = re.fullmatch(r"([0-9]+)|([0-9]+(?:\.[0-9]+)?)%", text)
     if found is None:
         raise UsageError(f"{flag} {text!a} is neither a count nor a share", hint="10, or 5%")
     return (int(found[1]), None) if found[1] else (None, float(found[2]))
