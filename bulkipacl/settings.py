@@ -131,9 +131,10 @@ RETRY_COST_SILENCE = 10.0
 """A retry budget per account, after botocore's retry quota: a failed send costs 5, one without an
 answer 10, a good answer gives 1 back. With nothing left, one request at a time goes out."""
 
-TROUBLES_IN_ROW = 10
-"""After so many failed sends of an account without one that went well, the trouble is the
-account's: a row's failure then costs it no attempt, and the account's patience decides."""
+TROUBLED_AT_ONCE = 10
+"""When so many different requests of an account have failed and none has gone well in between, the
+trouble is the account's: a failure then costs a row no attempt, and the account's patience
+decides."""
 
 PERCENT_FROM_ROWS = 100
 """A share of failures says nothing before so many rows have ended."""

@@ -19,7 +19,7 @@ from bulkipacl.engine.ports import Sendable
 from bulkipacl.engine.retry import RetryBudget, backoff_s
 from bulkipacl.engine.scheduler import Lane
 from bulkipacl.model import ApiError, Attempt, Reach
-from bulkipacl.settings import CONFIRM_S, PACE_BURST_S, TROUBLES_IN_ROW, Settings
+from bulkipacl.settings import CONFIRM_S, PACE_BURST_S, TROUBLED_AT_ONCE, Settings
 from bulkipacl.twilio import contract
 
 CREDENTIALS_REFUSED = "credentials_refused"
@@ -30,6 +30,10 @@ class Host(Protocol):
     """The run, seen from an account."""
 
     settings: Settings
+
+    @property
+    def is_stopping(self) -> bool:
+        """Nothing new is begun any more."""
 
     def now(self) -> float:
         """The event loop's time."""
@@ -73,7 +77,7 @@ class Account:
         self._tokens = 0
         self._budget = RetryBudget()
         self._trouble_since: float | None = None
-        self._troubles_in_row = 0
+        self._troubled: set[int] = set()
         self._rate_per_s = settings.rate_per_s
         self._wants_tokens = Event()
 
@@ -108,12 +112,12 @@ class Account:
     def returned(self, sendable: Sendable, attempt: Attempt) -> None:
         """An attempt ended: the permit is free again, and the sendable is told."""
         self.in_flight -= 1
-        self._learn(attempt)
+        self._learn(sendable, attempt)
         if sendable is self._suspect and attempt.status not in (401, 403):
             self._suspect = None
         sendable.answered(attempt)
 
-    def _learn(self, attempt: Attempt) -> None:
+    def _learn(self, sendable: Sendable, attempt: Attempt) -> None:
         """The account's health, from the answer alone."""
         status = attempt.status
         if status == 429:
@@ -125,9 +129,10 @@ class Account:
             self.governor.on_answer()
             self._budget.went_well()
             self._trouble_since = None
-            self._troubles_in_row = 0
+            self._troubled.clear()
             return
-        self._troubles_in_row += 1
+        if len(self._troubled) < TROUBLED_AT_ONCE:
+            self._troubled.add(id(sendable))
         if self._trouble_since is None:
             self._trouble_since = self.now()
         if self.now() - self._trouble_since > self._host.settings.patience_s:
@@ -168,7 +173,7 @@ class Account:
     @property
     def is_in_trouble(self) -> bool:
         """Whether the account as a whole gets nothing but trouble, and not one request of it."""
-        return self._troubles_in_row >= TROUBLES_IN_ROW
+        return len(self._troubled) >= TROUBLED_AT_ONCE and not self._host.is_stopping
 
     def push(self, sendable: Sendable) -> None:
         """Queue it; or drop it, if the account is stopped."""
@@ -181,7 +186,8 @@ class Account:
     def again(self, sendable: Sendable, failures: int, attempt: Attempt | None) -> None:
         """Queue it after a back-off. Meanwhile it holds nothing."""
         hint_s = attempt.retry_after_s if attempt is not None else None
-        failures = max(failures, min(self._troubles_in_row // TROUBLES_IN_ROW, 6))
+        if self.is_in_trouble:
+            failures = max(failures, 4)
         self._host.call_later(
             backoff_s(failures, hint_s, self._host.uniform), lambda: self.push(sendable)
         )

@@ -127,6 +127,8 @@ class OpenList:
         Reading(self.account, request, "ip_addresses", self._on_first).start()
 
     def _on_first(self, reading: Reading) -> None:
+        if self._is_closed:
+            return  # A stop did not wait for it.
         entries = self._entries(reading)
         if entries is None:
             self._fail_unread(reading)
@@ -160,6 +162,8 @@ class OpenList:
     def _fail_unread(self, reading: Reading) -> None:
         """The list cannot be read: nothing is decided on, nothing is sent."""
         is_gone = reading.reason == LIST_NOT_FOUND
+        if reading.is_dropped:
+            self._has_more = False
         if is_gone or (self._prior is None and not reading.is_dropped):
             for row in self._rows:
                 work = RowWork(row, deque(), self)
@@ -306,6 +310,7 @@ class OpenList:
 
     def _skip(self, lane: deque[Row]) -> None:
         for row in lane:
+            self._pending.pop(row.number, None)
             self._run.record(
                 RowResult(
                     row.number,
@@ -342,8 +347,8 @@ class OpenList:
         self._no_gap.clear()
         for work in [work for work in self._moving if not work.is_in_flight]:
             self._moving.discard(work)
-        if self._is_waiting:
-            self._close(None)
+        if self._is_waiting or (self._round is None and not self._is_closed):
+            self._close(None)  # Nothing of it was sent in this session.
         elif self._has_begun:
             self._close_if_done()
 
@@ -464,4 +469,6 @@ class OpenList:
             # The round stays open: only what was sent is unknown.
             self._run.leave(self.account, self.never_sent())
         has_more = self._has_more and not (self._is_halted or self._is_unsettled)
-        self._run.list_closed(self._id, round_number, has_more=has_more)
+        self._run.list_closed(
+            self._id, round_number, has_more=has_more, is_unsettled=self._is_unsettled
+        )

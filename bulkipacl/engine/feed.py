@@ -88,14 +88,12 @@ class Feed:
             self._again.add(list_id)
         return account
 
-    def committed(self, account: Account, list_id: int) -> bool:
+    def committed(self, list_id: int) -> bool:
         """All that a closed list had to say is in the store; whether it is to be opened again."""
         self._closing.discard(list_id)
-        if list_id not in self._again:
-            return False
+        is_again = list_id in self._again
         self._again.discard(list_id)
-        self.queue(account, list_id)
-        return True
+        return is_again
 
     def _leave(self, list_id: int) -> Account:
         account = self._open.pop(list_id)

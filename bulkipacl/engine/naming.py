@@ -71,41 +71,57 @@ class Host(Protocol):
         """Something has come back."""
 
 
-class Naming:
-    """Looks names up.
+@dataclass(slots=True)
+class _Search:
+    """What waits for the reading of one account's lists."""
 
-    Attributes:
-        pending: readings under way.
-    """
+    names: dict[int, str]
+    then: list[int]
+
+
+class Naming:
+    """Looks names up, one reading of an account's lists at a time."""
 
     def __init__(self, host: Host) -> None:
-        self.pending = 0
         self._host = host
+        self._searches: dict[int, _Search] = {}
+
+    @property
+    def pending(self) -> int:
+        """Readings under way."""
+        return len(self._searches)
+
+    def is_busy(self, account: Account) -> bool:
+        """Whether a reading of this account's lists is under way."""
+        return account.number in self._searches
 
     def look_up(self, account: Account, names: Mapping[int, str], then: Sequence[int] = ()) -> None:
         """Give the lists of these numbers their sids; open them, and `then`, afterwards."""
-        self.pending += 1
+        search = self._searches.get(account.number)
+        if search is not None:
+            search.names.update(names)
+            search.then.extend(then)
+            return
+        search = self._searches[account.number] = _Search(dict(names), list(then))
         Reading(
             account,
             contract.read_lists(account.sid),
             "ip_access_control_lists",
-            lambda reading: self._looked_up(account, names, then, reading),
+            lambda reading: self._looked_up(account, search, reading),
         ).start()
 
-    def _looked_up(
-        self, account: Account, names: Mapping[int, str], then: Sequence[int], reading: Reading
-    ) -> None:
-        self.pending -= 1
-        for list_id in then:
-            self._host.queue_list(account, list_id)
+    def _looked_up(self, account: Account, search: _Search, reading: Reading) -> None:
+        del self._searches[account.number]
         missing: dict[int, Unnamed] = {}
         if reading.error is None:
-            sids, missing = find_sids(names, reading.values)
+            sids, missing = find_sids(search.names, reading.values)
             if sids:
                 for list_id in name_lists(self._host.directory, account.number, sids):
                     self._host.queue_list(account, list_id)
         elif not reading.is_dropped:
-            missing = dict.fromkeys(names, Unnamed(reading.reason, ""))
+            missing = dict.fromkeys(search.names, Unnamed(reading.reason, ""))
+        for list_id in search.then:
+            self._host.queue_list(account, list_id)
         for list_id, why in missing.items():
             self._fail(list_id, why, reading.error or ApiError(0))
         self._host.go_on()

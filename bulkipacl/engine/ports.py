@@ -99,7 +99,9 @@ class RunPort(Protocol):
     def note(self, kind: str, text: str) -> None:
         """What a person should know besides the rows."""
 
-    def list_closed(self, list_id: int, round_number: int | None, *, has_more: bool) -> None:
+    def list_closed(
+        self, list_id: int, round_number: int | None, *, has_more: bool, is_unsettled: bool
+    ) -> None:
         """A list is done with; its open round, if a number is given, is closed."""
 
 

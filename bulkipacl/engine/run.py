@@ -85,6 +85,7 @@ class Engine:
         self._is_blocked = False
         self._feed = Feed(self._start)
         self._open: dict[int, tuple[Account, OpenList]] = {}
+        self._unsettled: set[int] = set()
         self._naming = Naming(self)
         self._is_input_open = False
         self._checks_rounds = False
@@ -185,13 +186,27 @@ class Engine:
 
     def arrived(self, pairs: Iterable[tuple[int, int]]) -> None:
         """Lists, as (account, list) numbers, have new rows in the store."""
+        lists_of: dict[int, list[int]] = {}
         for account_id, list_id in pairs:
+            lists_of.setdefault(account_id, []).append(list_id)
+        for account_id, lists in lists_of.items():
             account = self.accounts.get(account_id)
             if account is None:
-                sid = next(s for n, s in views.accounts(self.directory) if n == account_id)
+                sid = views.account_sid(self.directory, account_id)
                 account = self.accounts[account_id] = self._start_account(account_id, sid)
-            self.queue_list(account, list_id)
+            names, known = self._split_by_name(lists)
+            if names or self._naming.is_busy(account):
+                self._naming.look_up(account, names, known)
+            else:
+                for list_id in known:
+                    self.queue_list(account, list_id)
         self.go_on()
+
+    def _split_by_name(self, lists: Iterable[int]) -> tuple[dict[int, str], list[int]]:
+        """Lists that are still to be looked up by their names, and the others."""
+        infos = [views.list_info(self.directory, list_id) for list_id in lists]
+        names = {info.id: info.name for info in infos if not info.sid}
+        return names, [info.id for info in infos if info.sid]
 
     def input_ended(self) -> None:
         """No more rows arrive."""
@@ -217,20 +232,21 @@ class Engine:
         if not lists:
             return None
         account = self.accounts[number] = self._start_account(number, sid)
-        infos = [views.list_info(self.directory, n) for n in lists]
-        names = {info.id: info.name for info in infos if not info.sid}
+        names, known = self._split_by_name(lists)
         if account.stopped is not None:
             return None
         if not names:
             return account, lists
         # A name may turn out to be one of the lists named by sid; then the rows of both are one
         # list's, in row order: so none is opened before.
-        self._naming.look_up(account, names, [n for n in lists if n not in names])
+        self._naming.look_up(account, names, known)
         return None
 
     def queue_list(self, account: Account, list_id: int) -> None:
         """A list has rows to carry out: open it when its turn comes."""
-        if account.stopped is None and not self.is_stopping:
+        is_over = account.stopped is not None or self.is_stopping
+        # What a list could not settle in this session is for a resume: its round stays open.
+        if not is_over and list_id not in self._unsettled:
             self._feed.queue(account, list_id)
 
     def _open_lists(self) -> None:
@@ -272,8 +288,12 @@ class Engine:
             self.record(invalid_result(number, problems))
         return [row for row in rows if row.number not in errors]
 
-    def list_closed(self, list_id: int, round_number: int | None, *, has_more: bool) -> None:
+    def list_closed(
+        self, list_id: int, round_number: int | None, *, has_more: bool, is_unsettled: bool
+    ) -> None:
         """A list is done with; its open round, if a number is given, is closed."""
+        if is_unsettled:
+            self._unsettled.add(list_id)
         del self._open[list_id]
         if round_number is not None:
             self._committer.batch.closed.append((list_id, round_number))
@@ -287,7 +307,8 @@ class Engine:
 
     def _closed(self, account: Account, list_id: int) -> None:
         """All that a round had to say is in the store."""
-        if self._feed.committed(account, list_id):
+        if self._feed.committed(list_id):
+            self.queue_list(account, list_id)
             self.go_on()
 
     def _retire(self, account: Account) -> None:

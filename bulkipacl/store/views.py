@@ -89,6 +89,12 @@ def accounts(run: RunDirectory) -> list[tuple[int, str]]:
     ]
 
 
+def account_sid(run: RunDirectory, account_id: int) -> str:
+    """The sid of one account by its number."""
+    found = run.reader.execute("SELECT sid FROM account WHERE id = ?", (account_id,)).fetchone()
+    return str(found[0])
+
+
 def row_count(run: RunDirectory) -> int:
     """Rows taken in."""
     return int(run.reader.execute("SELECT COUNT(*) FROM row").fetchone()[0])
