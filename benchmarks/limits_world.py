@@ -82,7 +82,7 @@ class Scenario:
 
     def ideal(self, seconds: float) -> float:
         """Rows that a client which knows the limits gets through in so long."""
-        mean_s = self.median_s * math.exp(self.sigma**2 / 2) + self.network_s
+        mean_s = self.median_s * math.exp(self.sigma**2 / 2)
         total, step_s = 0.0, 0.05
         for index in range(round(seconds / step_s)):
             at_s = index * step_s

@@ -44,7 +44,7 @@ def apply(
     from bulkipacl.cli.terminal import Terminal, end
     from bulkipacl.credentials import load_credentials
     from bulkipacl.engine import apply as library
-    from bulkipacl.engine.job import Inputs
+    from bulkipacl.engine.job import Inputs, check_outputs
     from bulkipacl.intake import parse_defaults
     from bulkipacl.store.rundir import default_run_path
 
@@ -62,6 +62,7 @@ def apply(
         "max_failures": max_failures,
         "deadline": deadline,
     }
+    check_outputs([*(report or []), stream], files)
     settings = make_settings({}, flags)
     known = load_credentials(os.environ, credentials)
     defaults = parse_defaults(operation, account or known.default_account, list_, name_template)

@@ -8,10 +8,12 @@ stdout carries data alone: a stream, a report to `-`, a `--json` summary. Only o
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
@@ -52,28 +54,23 @@ class Terminal:
         self.warnings = 0
         self._seen: Counter[str] = Counter()
         self._unseen: Counter[str] = Counter()
-        self.stdout: BinaryIO = sys.stdout.buffer
+        self.stdout = _stdout()
         self.stdin: BinaryIO | None = None
         self.stream: Callable[[bytes], object] | None = None
         self._mode = mode
         self._reports = reports
         self._stream_path = stream
         self._stream_file: BinaryIO | None = None
+        self._is_stream_broken = False
         self._progress: Progress | None = None
         self._told_at = time.monotonic()
 
     def __enter__(self) -> Self:
-        # Unbuffered and on its own: a thread may still be reading it when the process ends.
-        self.stdin = open(0, "rb", buffering=0, closefd=False)
-        if self._stream_path == "-":
-            self.stream = self._to_stdout
-        elif self._stream_path is not None:
-            try:
-                self._stream_file = Path(self._stream_path).open("wb")
-            except OSError as exc:
-                text = f"--stream {self._stream_path}: {exc.strerror}"
-                raise UsageError(text, hint="name a file that can be written") from exc
-            self.stream = self._to_file
+        with suppress(OSError):  # It may be closed, and not be needed.
+            # Unbuffered and on its own: a thread may still be reading it when the process ends.
+            self.stdin = open(0, "rb", buffering=0, closefd=False)
+        if self._stream_path is not None:
+            self.stream = self._write_stream
         return self
 
     @property
@@ -84,7 +81,8 @@ class Terminal:
     def __exit__(self, *exc_info: object) -> None:
         self.ended()
         if self._stream_file is not None:
-            self._stream_file.close()
+            with suppress(OSError):
+                self._stream_file.close()
 
     # --- what a job tells -----------------------------------------------------------------
 
@@ -143,14 +141,22 @@ class Terminal:
         sys.stderr.write(f"{text}\n")
         sys.stderr.flush()
 
-    def _to_stdout(self, data: bytes) -> None:
-        self.stdout.write(data)
-        self.stdout.flush()
-
-    def _to_file(self, data: bytes) -> None:
-        if self._stream_file is not None:
+    def _write_stream(self, data: bytes) -> None:
+        """Write to the stream; when that fails, say so once: the run and its report go on."""
+        if self._is_stream_broken:
+            return
+        try:
+            if self._stream_file is None:
+                path = self._stream_path or "-"
+                # Only now: a run that cannot begin must not empty a file.
+                self._stream_file = self.stdout if path == "-" else Path(path).open("wb")  # noqa: SIM115
             self._stream_file.write(data)
             self._stream_file.flush()
+        except OSError as exc:
+            self._is_stream_broken = True
+            if self._stream_path == "-":  # Nothing that is left in a buffer can go there either.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            self._say(f"--stream cannot be written any more ({exc.strerror}): the run goes on")
 
 
 def end(summary: Summary, *, as_json: bool = False) -> int:
@@ -169,8 +175,14 @@ def end(summary: Summary, *, as_json: bool = False) -> int:
 
 def print_json(value: object) -> None:
     """One JSON object on stdout."""
-    sys.stdout.buffer.write(orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE))
-    sys.stdout.buffer.flush()
+    out = _stdout()
+    out.write(orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE))
+    out.flush()
+
+
+def _stdout() -> BinaryIO:
+    """Standard output, or nowhere if it is closed."""
+    return sys.stdout.buffer if sys.stdout is not None else Path(os.devnull).open("wb")
 
 
 def _one_for_stdout(stream: str | None, reports: Sequence[str], *, as_json: bool) -> None:

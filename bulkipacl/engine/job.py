@@ -7,12 +7,14 @@ Observer    the command line, or a test
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from bulkipacl.credentials import CredentialMap
+from bulkipacl.errors import UsageError
 from bulkipacl.intake import Defaults, Source, near_misses, open_source
 from bulkipacl.model import Draft, Problem, SourceInfo
 from bulkipacl.settings import Settings
@@ -78,6 +80,24 @@ class Observer(Protocol):
 
     def ended(self) -> None:
         """Sending has ended."""
+
+
+def check_outputs(outputs: Sequence[str | None], files: Sequence[str]) -> None:
+    """Refuse outputs that would overwrite an input, or each other.
+
+    Raises:
+        UsageError: two of them are one file.
+    """
+    seen = {os.path.realpath(path): path for path in files if path != "-"}
+    for path in outputs:
+        if path is None or path == "-":
+            continue
+        real = os.path.realpath(path)
+        if real in seen and not real.startswith("/dev/"):
+            raise UsageError(
+                f"{path} would overwrite {seen[real]}", hint="name another file for it"
+            )
+        seen[real] = path
 
 
 def open_input(inputs: Inputs, path: str, first_row: int) -> Source:

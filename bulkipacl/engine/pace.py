@@ -3,9 +3,8 @@
     Spacing   the generic cell rate algorithm (ITU-T I.371): one timestamp, no timer, no refill
     Pace      the search for a hidden rate
 
-A rate is measured, not guessed: at each of two refusals the far end's bucket was empty, so what
-it let in between them, over the time between them, is its rate, with an error of less than
-one request.
+A rate is measured, not guessed: at a refusal the far end's bucket is empty, so what it let in from
+one refusal to another, over the time between them, is its rate, or less where there was a pause.
 """
 
 from __future__ import annotations
@@ -16,14 +15,21 @@ BURST_S = 0.02
 """What may go out at once, as seconds of the pace: timers are late by a millisecond or two."""
 
 CREEP = 0.0001
-"""Growth per answer below the known rate, as a share: with cuts of 3 %, one in 300 rows or
-fewer is refused, however slow the rate is."""
+"""Growth per answer near the known rate, as a share: with cuts of 2 %, one row in 300 or fewer is
+refused, however slow the rate is."""
 
-CUT = 0.97
-CUT_BLIND = 0.5
-CUT_SOME = 0.85
-"""What a refusal leaves of the pace: where the rate is measured, where not one was let in since
-the last refusal, and where a few were."""
+CREEP_FIRST = 0.02
+CREEP_LESS = 0.25
+"""While the rate is only roughly known the creep is quick, and every refusal that measures the
+rate slows it: the faster it is passed, the more a bucket hides by how much."""
+
+CUT = 0.98
+CUT_LEAST, CUT_SOME, CUT_LEAST_KNOWN = 0.5, 0.8, 0.9
+"""What a refusal leaves of the pace: at most, and at least; the latter also where the refusals
+are too close to measure by, and where the rate is known."""
+
+KNOWN = 0.001
+"""The creep from which on downwards the rate counts as known."""
 
 MEASURED = 8
 """Requests let in between two refusals that make their rate a measurement: within an eighth."""
@@ -31,6 +37,11 @@ MEASURED = 8
 FIRST_MILESTONE = 1.05
 MILESTONE = 1.03
 """At this multiple of the pace without a refusal the creep doubles: the rate has gone up."""
+
+FUTILE = 0.93
+TRIAL = 1_000
+"""A rate that was measured holds. If within so many answers the refusals go on until the pace is
+below this share of it (less for a rough measurement), they are not about the rate."""
 
 FLOOR_PER_S = 0.1
 """The slowest pace: where nothing is let in, one request in ten seconds asks."""
@@ -73,25 +84,31 @@ class Pace:
 
     Attributes:
         spacing: enforces it.
-        cuts: how often it was cut of late; each hundred answers take one off.
     """
 
-    __slots__ = ("_creep", "_cut_at", "_is_blind", "_milestone", "_used_s", "cuts", "spacing")
+    __slots__ = ("_creep", "_cut_at", "_futile_per_s", "_is_blind", "_milestone", "_trial", "_used_s", "spacing")
 
-    def __init__(self, now_s: float, per_s: float, sent: int, *, is_blind: bool) -> None:
+    def __init__(self, now_s: float, per_s: float, sent: int, let_in: int) -> None:
         """Begin to pace.
 
         Args:
             sent: the number of the last request sent: older ones were not paced.
-            is_blind: `per_s` is a guess, so look for the rate in leaps.
+            let_in: requests that `per_s` was measured by; with 0 it is a guess, and the rate is
+                looked for in leaps.
         """
         self.spacing = Spacing(max(per_s, FLOOR_PER_S), _burst(per_s), now_s + 1.0 / per_s)
-        self.cuts = 0.0
         self._cut_at = sent
-        self._is_blind = is_blind
+        self._is_blind = not let_in
+        self._futile_per_s = per_s * (FUTILE - 2.0 / let_in) if let_in else 0.0
+        self._trial = TRIAL
         self._used_s = now_s
-        self._creep = CREEP
-        self._milestone = per_s * FIRST_MILESTONE
+        self._creep = CREEP_FIRST
+        self._milestone = math.inf
+
+    @property
+    def is_futile(self) -> bool:
+        """Pacing did not end the refusals."""
+        return self._trial > 0 and self.spacing.per_s < self._futile_per_s
 
     @property
     def per_s(self) -> float:
@@ -104,7 +121,7 @@ class Pace:
 
     def answered(self, now_s: float, round_trip_s: float) -> None:
         """An answer that was not a refusal: grow, if the pace is in use."""
-        self.cuts -= self.cuts and min(self.cuts, 0.01)
+        self._trial -= 1
         per_s = self.spacing.per_s
         if now_s - self._used_s > round_trip_s + 2.0 / per_s:
             return
@@ -113,7 +130,7 @@ class Pace:
             return
         per_s *= 1.0 + self._creep
         if per_s >= self._milestone:
-            self._creep = min(2.0 * self._creep, 0.05)
+            self._creep = min(2.0 * self._creep, CREEP_FIRST)
             self._milestone = per_s * MILESTONE
         self._set(per_s)
 
@@ -127,17 +144,19 @@ class Pace:
         if number <= self._cut_at:
             return False
         self._cut_at = sent
-        self.cuts += 1.0
         per_s = self.spacing.per_s
-        if let_in >= MEASURED and over_s > 0:
-            per_s = min(per_s, let_in / over_s) * CUT
-        elif let_in:
-            per_s *= CUT_SOME
+        # At the earlier refusal the bucket was empty, so the rate is no less than this.
+        proven_per_s = let_in / over_s if over_s > 0 else 0.0
+        is_known = self._creep <= KNOWN and let_in >= MEASURED
+        if is_known:
+            least = CUT_LEAST_KNOWN
         else:
-            per_s *= CUT_BLIND
+            least = CUT_LEAST if self._is_blind or let_in >= MEASURED else CUT_SOME
+        per_s = max(per_s * least, min(per_s, proven_per_s) * CUT)
         self._is_blind = self._is_blind and not let_in
-        self._creep = CREEP
-        self._milestone = per_s * FIRST_MILESTONE
+        if let_in >= MEASURED:
+            self._creep = max(CREEP, self._creep * CREEP_LESS)
+        self._milestone = per_s * FIRST_MILESTONE if self._creep == CREEP else math.inf
         self._set(per_s)
         return True
 

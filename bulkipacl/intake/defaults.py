@@ -13,6 +13,7 @@ from bulkipacl.errors import UsageError
 from bulkipacl.intake.fields import read_name, read_operation, read_sid
 from bulkipacl.model import Operation, Problem, cidr_text, ip_text
 
+_LIKE_A_SID = re.compile(r"[A-Za-z]{2}[0-9a-fA-F]{32}|AL[0-9A-Za-z]*[0-9][0-9A-Za-z]*")
 _PLACEHOLDER = re.compile(r"\{[^{}]*\}")
 _PLACEHOLDERS = ("{cidr}", "{ip}", "{prefix}", "{row}")
 
@@ -69,7 +70,8 @@ def parse_defaults(
         account_sid = read_sid("account_sid", account, problems)
         _refuse("--account", problems, is_empty=not account_sid)
     if list_ is not None:
-        if re.fullmatch(r"\s*[A-Za-z]{2}[0-9a-fA-F]{32}\s*", list_):
+        # What is shaped like a sid is held to be one, so that a mistyped one is not looked up.
+        if _LIKE_A_SID.fullmatch(list_.strip()):
             list_sid = read_sid("ip_access_control_list_sid", list_, problems)
         else:
             list_name = read_name("list_name", list_, problems)

@@ -79,6 +79,7 @@ def test_a_cut_off_round_goes_on(
     ended: dict[int, Ended] = {n: carried.ended[n] for n in recorded}
     for row, step in done:
         assert row.number not in ended
+        assert row.number in carried.ended, "said to be done, and never had its turn"
         if isinstance(step, Settled):
             ended[row.number] = (step.outcome, step.reason)
         else:

@@ -56,6 +56,18 @@ TABLE: list[tuple[str, list[Entry], list[Row], list[Entry], list[int]]] = [
     ("unchanged before the last", [OLD], [create(1, A, "old"), delete(2, A)], [], [1, 2]),
     ("unchanged after the last", [OLD], [rename(1, A, "x"), create(2, A, "x")],
      [entry(1, A, "x")], [1]),
+    ("create, delete, create, none", [], [create(1, A), delete(2, A), create(3, A)], [], []),
+    # One create or both: the list looks the same, and the fewest rows are said to be done.
+    ("create, delete, create", [], [create(1, A), delete(2, A), create(3, A)], [NEW], [1]),
+    ("create, delete, other create", [], [create(1, A), delete(2, A), create(3, A, "last")],
+     [entry(9, A, "last")], [1, 2, 3]),
+    ("a repeat after the last", [], [create(1, A), create(2, A)], [NEW], [1]),
+    ("a repeat before the last", [], [create(1, A), create(2, A), rename(3, A, "last")],
+     [entry(9, A, "last")], [1, 2, 3]),
+    ("landed twice", [], [create(1, A)], [NEW, entry(8, A, "new")], [1]),
+    ("done beside a stranger", [], [create(1, A)], [entry(7, A, "theirs"), NEW], [1]),
+    ("two lanes, one each", [OLD], [rename(1, A, "b"), create(2, B), rename(3, A, "c"),
+     delete(4, B)], [entry(1, A, "b"), entry(9, B, "new")], [1, 2]),
     ("a chain of moves", [OLD], [move(1, A, B), move(2, B, C)], [entry(1, C)], [1, 2]),
     ("a chain of moves, one", [OLD], [move(1, A, B), move(2, B, C)], [entry(1, B)], [1]),
 ]  # fmt: skip
@@ -105,3 +117,15 @@ def test_rows_that_wrote_nothing_are_said_to() -> None:
     done = settle_prior([create(1, A, "x"), delete(2, A)], [OLD], [], {OLD.sid})
     assert isinstance(done[0][1], Settled)
     assert (done[0][1].outcome, done[0][1].reason) == (Outcome.UNCHANGED, "other_name")
+
+
+def test_a_repeat_gets_the_real_entry() -> None:
+    """A row that found what an earlier one had made ends with that entry's sid, as it is now."""
+    rows = [create(1, A), create(2, A), rename(3, A, "last")]
+    done = settle_prior(rows, [], [entry(9, A, "last")], set())
+    assert [type(step) for _, step in done] == [Write, Settled, Write]
+    repeat = done[1][1]
+    assert isinstance(repeat, Settled)
+    assert repeat.outcome is Outcome.UNCHANGED
+    assert repeat.entry is not None
+    assert repeat.entry.sid == entry(9, A).sid
