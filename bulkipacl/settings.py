@@ -6,7 +6,6 @@ environment. It holds no secret, so the store may keep it.
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import asdict, dataclass
 
@@ -163,12 +162,12 @@ def parse_share(flag: str, text: str) -> tuple[int | None, float | None]:
     Raises:
         UsageError: it is neither.
     """
-    found = re.fullmatch(r"([0-9]+)|([0-9]+(?:\.[0-9]+)?)%", text)
+    found = re.fullmatch(r"([0-9]{1,12})|([0-9]+(?:\.[0-9]+)?)%", text)
     if found is None:
         raise UsageError(f"{flag} {text!a} is neither a count nor a share", hint="10, or 5%")
     return (int(found[1]), None) if found[1] else (None, float(found[2]))
 
 
 def _in_range(flag: str, value: float, low: float, high: float) -> None:
-    if not (math.isfinite(value) and low <= value <= high):
+    if not low <= value <= high:  # Not a number is neither.
         raise UsageError(f"{flag} is {value}: it must be between {low:,} and {high:,}")

@@ -26,6 +26,7 @@ class Feed:
         self._start = start
         self._unseen: deque[tuple[int, str]] = deque()
         self._turns: deque[Account] = deque()
+        self._in_turn: set[int] = set()
         self._backlog: dict[int, deque[int]] = {}
         self._queued: set[int] = set()
         self._open: dict[int, Account] = {}
@@ -49,7 +50,7 @@ class Feed:
         elif list_id not in self._queued:
             self._queued.add(list_id)
             self._backlog.setdefault(account.number, deque()).append(list_id)
-            self._turns.append(account)
+            self._wait(account)
 
     def take(self) -> tuple[Account, int] | None:
         """The next list to open, which then counts as open."""
@@ -63,6 +64,7 @@ class Feed:
                     return self._take_of(account)
         while self._turns:
             account = self._turns.popleft()
+            self._in_turn.discard(account.number)
             is_full = self._open_of[account.number] >= ACCOUNT_OPEN_LISTS
             if self._backlog.get(account.number) and not is_full:
                 return self._take_of(account)
@@ -74,7 +76,15 @@ class Feed:
         self._queued.discard(list_id)
         self._open[list_id] = account
         self._open_of[account.number] += 1
+        if self._backlog[account.number]:
+            self._wait(account)
         return account, list_id
+
+    def _wait(self, account: Account) -> None:
+        """One place in the row of accounts, however many lists wait."""
+        if account.number not in self._in_turn:
+            self._in_turn.add(account.number)
+            self._turns.append(account)
 
     def put_back(self, list_id: int) -> None:
         """A list that was taken is not opened after all."""
@@ -99,7 +109,7 @@ class Feed:
         account = self._open.pop(list_id)
         self._open_of[account.number] -= 1
         if self._backlog.get(account.number):
-            self._turns.append(account)
+            self._wait(account)
         return account
 
     def has_left(self, account: Account) -> bool:
@@ -118,3 +128,4 @@ class Feed:
         """Nothing is opened any more."""
         for waiting in (self._unseen, self._turns, self._backlog, self._queued, self._again):
             waiting.clear()
+        self._in_turn.clear()

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bulkipacl.engine.decide import Decision, ListState, Settled, Wait, Write, decide
@@ -252,13 +252,22 @@ def test_any_interleaving_is_row_order(
     assert content(believed, kept) == content([*carried.held.entries.values()], kept)
 
 
-@settings(max_examples=250, deadline=None)
+BEHIND_IT = (
+    [Entry(sid_of(1), 1, 32, "a")],
+    [Row(1, CREATE, None, 2, 32, "a"), Row(2, DELETE, None, 2, 32)],
+)
+"""A full list, and the only delete stands behind the create in its own lane."""
+
+
+@settings(max_examples=150, deadline=None)
 @given(
     case=cases(),
     rng=st.randoms(use_true_random=False),
     no_gap=st.booleans(),
     room=st.integers(-1, 1),
 )
+@example(case=BEHIND_IT, rng=Random(0), no_gap=False, room=0)
+@example(case=BEHIND_IT, rng=Random(0), no_gap=True, room=0)
 def test_a_full_list(
     case: tuple[list[Entry], list[Row]], rng: Random, no_gap: bool, room: int
 ) -> None:

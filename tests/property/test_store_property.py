@@ -100,7 +100,7 @@ def as_kept(draft: Draft) -> tuple[object, ...]:
     return (draft.line, draft.operation, *place, *draft[5:12])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(files=st.lists(st.lists(drafts_of(), max_size=8), min_size=1, max_size=3), data=st.data())
 def test_every_row_comes_back_once(files: list[list[Draft]], data: st.DataObject) -> None:
     """However rows arrive, they come back in order, numbered through, with what was put in."""
@@ -232,7 +232,7 @@ def test_outcomes_follow_the_rule(data: st.DataObject) -> None:
         assert views.rows_left(run) == len(drafts) - len(still)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(name=texts, message=texts, note=texts, list_name=texts.filter(bool), columns=st.lists(texts))
 def test_texts_survive(
     name: str, message: str, note: str, list_name: str, columns: list[str]

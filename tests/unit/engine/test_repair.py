@@ -81,6 +81,10 @@ TABLE: list[
     # An update sends what it changes and no more, so that only that much lands late.
     ("late name, moved since", [changed(1, named("a"), named("b"))], [named("c", C)], {MINE.sid},
      [named("b", C)], [undone(1, named("b", C), named("c", C))]),
+    ("a name that was not sent", [changed(1, named("a"), named("a", B))], [named("c")],
+     {MINE.sid}, [named("a")], []),
+    ("an address that was not sent", [changed(1, named("a"), named("b"))], [named("a", C)],
+     {MINE.sid}, [named("a")], []),
     ("late address, renamed since", [changed(1, named("a"), named("a", B))], [named("c", C)],
      {MINE.sid}, [named("c", B)], [undone(1, named("c", B), named("c", C))]),
 ]  # fmt: skip
