@@ -93,6 +93,8 @@ def check_outputs(outputs: Sequence[str | None], files: Sequence[str]) -> None:
         if path is None or path == "-":
             continue
         real = os.path.realpath(path)
+        if not Path(real).parent.is_dir():
+            raise UsageError(f"{path}: there is no such directory", hint="make it first")
         if real in seen and not real.startswith("/dev/"):
             raise UsageError(
                 f"{path} would overwrite {seen[real]}", hint="name another file for it"
