@@ -20,11 +20,10 @@ $(READY): pyproject.toml
 demo: $(READY)
 	$(BIN)/bulkipacl demo
 
-# Four workers on two cores: many tests wait for real seconds to pass. The byte code is made first,
-# because the processes that the tests start and kill write none.
+# The byte code is made first, because the processes that the tests start and kill write none.
 test: $(READY)
 	$(BIN)/python -m compileall -q bulkipacl
-	$(BIN)/python -m pytest -n 4 --dist worksteal
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 # The property tests with new examples each time; a run of the tests draws the same ones.
 explore: $(READY)
