@@ -16,6 +16,7 @@ from bulkipacl.engine.apply import apply_drafts
 from bulkipacl.engine.job import Job, Observer
 from bulkipacl.errors import UsageError
 from bulkipacl.model import GOOD_OUTCOMES, Draft, Outcome, Problem, RowRecord, Summary
+from bulkipacl.report import check_store, counted
 from bulkipacl.store import views
 from bulkipacl.store.rundir import RunDirectory
 
@@ -25,8 +26,11 @@ def retry(source: Path, job: Job, observer: Observer) -> Summary:
 
     Raises:
         UsageError: there are none, or some of them are unknown, or the run is under way.
+        StoreError: the run at `source` cannot be read, or is damaged.
     """
     with RunDirectory.open(source, is_writable=False) as old:
+        # What is read here is sent: nothing of it may be made up by a broken disk.
+        check_store(old)
         summary = views.summary(old)
         if summary.ending == "running":
             raise UsageError(f"{source} is still under way", hint="wait until it ends")
@@ -34,7 +38,8 @@ def retry(source: Path, job: Job, observer: Observer) -> Summary:
         if unknown:
             # Sent again as new rows they could be done twice; a resume knows what was there.
             raise UsageError(
-                f"{unknown:,} rows of {source} are unknown", hint=f"`bulkipacl resume {source}`"
+                f"{counted(unknown, 'row')} of {source} {'is' if unknown == 1 else 'are'} unknown",
+                hint=f"`bulkipacl resume {source}`",
             )
         if not any(cause.outcome is not Outcome.INVALID for cause in summary.causes):
             raise UsageError(f"no row of {source} is left to be tried again")

@@ -7,13 +7,15 @@
     columns    which columns a report has;  lines: what stands in them
     records    kept input records, read back;  cells: texts made safe for where they are shown
     files      files that are there whole or not at all;  compare: two streams of lines
+    words      what messages for people share
 
 It decides nothing about a row: what a row without an outcome means is derived in `store.views`.
 """
 
 from bulkipacl.report.cells import printable
 from bulkipacl.report.summary import exit_code, summary_json, summary_text
-from bulkipacl.report.verification import verify
+from bulkipacl.report.verification import check_store, explaining_damage, verify
+from bulkipacl.report.words import counted, source_name
 from bulkipacl.report.writers import (
     StreamLines,
     check_report_path,
@@ -24,8 +26,12 @@ from bulkipacl.report.writers import (
 __all__ = [
     "StreamLines",
     "check_report_path",
+    "check_store",
+    "counted",
     "exit_code",
+    "explaining_damage",
     "printable",
+    "source_name",
     "summary_json",
     "summary_text",
     "verify",

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
 
 from bulkipacl.report.cells import printable, shorten
+from bulkipacl.report.words import counted
 
 WINDOW = 1_000
 _MAX_CELL = 60
@@ -171,7 +172,7 @@ class Comparison:
                     f"{where}: {_shown(column)} is '{_shown(has)}', "
                     f"the store says '{_shown(should)}'"
                 )
-        return f"{where}: {len(line.cells)} cells, the store says {len(row.cells)}"
+        return f"{where}: {counted(len(line.cells), 'cell')}, the store says {len(row.cells)}"
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Files that are there whole or not at all.
 
 replacing           a file written under another name and put in place at its end
+remove              a file that is not wanted any more
 check_destination   whether `replacing` will be able to, asked before a long run
 """
 
@@ -14,7 +15,10 @@ from typing import BinaryIO
 
 from bulkipacl.errors import StoreError, UsageError
 
-_HINT = "the outcomes are safe in the run directory: write them elsewhere with `bulkipacl report`"
+_HINT = (
+    "the outcomes are safe in the run directory: `bulkipacl report RUN --report PATH` writes them"
+    " elsewhere"
+)
 
 
 @contextlib.contextmanager
@@ -47,6 +51,18 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         _sync_directory(target.parent)
     except OSError as exc:
         raise StoreError(f"{path} cannot be written: {exc.strerror or exc}", hint=_HINT) from exc
+
+
+def remove(path: Path) -> None:
+    """Remove a file that may be there.
+
+    Raises:
+        StoreError: it is there, and cannot be removed.
+    """
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as exc:
+        raise StoreError(f"{path} cannot be removed: {exc.strerror or exc}", hint=_HINT) from exc
 
 
 def check_destination(path: Path) -> None:

@@ -18,6 +18,7 @@ from bulkipacl.model import Operation, Outcome, RowRecord, ip_text
 from bulkipacl.report.cells import LOOK_CLOSER, Stamps, neutralise
 from bulkipacl.report.columns import REPORT_COLUMNS, SURPLUS_COLUMN, Layout, SourceLayout
 from bulkipacl.report.records import json_text, read_record
+from bulkipacl.report.words import STANDARD_INPUT
 
 _OPERATION_WORDS = {0: "", **{int(operation): operation.word for operation in Operation}}
 
@@ -28,7 +29,11 @@ class CsvLines:
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
         self._stamp = Stamps().text
-        self._names = {i: neutralise(s.source.name) for i, s in layout.sources.items()}
+        # A sign alone is no formula, and it is what standard input is called everywhere.
+        self._names = {
+            i: s.source.name if s.source.name == STANDARD_INPUT else neutralise(s.source.name)
+            for i, s in layout.sources.items()
+        }
 
     def cells(self, record: RowRecord) -> list[str]:
         """The cells of one row, as many as the layout's header has columns."""

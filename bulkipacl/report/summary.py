@@ -14,12 +14,16 @@ from typing import Any
 
 from bulkipacl.model import GOOD_OUTCOMES, Cause, Outcome, Summary
 from bulkipacl.report.cells import columns_of, printable, shorten
+from bulkipacl.report.words import counted, source_name
 
 MAX_CAUSES = 10
 MAX_NOTES = 10
 _MAX_MESSAGE = 240
 
 CREDENTIALS_REFUSED = "credentials_refused"
+
+_NOT_BEGUN = frozenset({"failed", "no_credential"})
+"""The endings of a run that could not begin, for a reason that is no row's."""
 
 _NOT_EARLY = frozenset({"", "finished", "invalid_input", "running"})
 """The endings that are no early stop; what is not known here is one, and resumable."""
@@ -32,6 +36,8 @@ def exit_code(summary: Summary) -> int:
         return 130
     if summary.ending == "invalid_input":
         return 3
+    if summary.ending in _NOT_BEGUN:
+        return 2
     if summary.ending not in _NOT_EARLY:
         return 7
     if any(cause.reason == CREDENTIALS_REFUSED for cause in summary.causes):
@@ -72,16 +78,16 @@ def summary_text(summary: Summary, *, width: int = 100) -> str:
         lines += ["", "Rows that did not end well:"]
         for cause in summary.causes[:MAX_CAUSES]:
             lines += _cause_lines(cause, width)
-        lines += _rest(len(summary.causes) - MAX_CAUSES, "causes", "cause")
+        lines += _rest(len(summary.causes) - MAX_CAUSES, "cause")
     if summary.accounts_stopped:
         lines += ["", "Accounts that were stopped:"]
         lines += [f"  {printable(sid)}" for sid in summary.accounts_stopped[:MAX_CAUSES]]
-        lines += _rest(len(summary.accounts_stopped) - MAX_CAUSES, "accounts", "account")
+        lines += _rest(len(summary.accounts_stopped) - MAX_CAUSES, "account")
     if summary.notes:
         lines += ["", "Notes:"]
         for note in summary.notes[:MAX_NOTES]:
             lines += _wrapped(printable(note), width, "  - ")
-        lines += _rest(len(summary.notes) - MAX_NOTES, "notes", "note")
+        lines += _rest(len(summary.notes) - MAX_NOTES, "note")
     return "\n".join([*lines, ""])
 
 
@@ -103,7 +109,7 @@ def _figures(summary: Summary) -> list[str]:
     if summary.requests or summary.elapsed_s:
         lines.append(
             f"  {_duration(summary.elapsed_s)}, {_rows_per_s(summary):,.0f} rows/s, "
-            f"{_count(summary.requests, 'requests', 'request')}, "
+            f"{counted(summary.requests, 'request')}, "
             f"{summary.throttled:,} answered 429"
         )
     return lines
@@ -118,7 +124,7 @@ def _cause_lines(cause: Cause, width: int) -> list[str]:
     if message:
         head = f"{head}: {shorten(message, _MAX_MESSAGE)}"
     lines = _wrapped(head, width, "  ")
-    lines.append(f"      first: {printable(cause.first_source)}:{cause.first_line}")
+    lines.append(f"      first: {source_name(cause.first_source)}:{cause.first_line}")
     if cause.suggestion:
         suggestion = shorten(printable(cause.suggestion), _MAX_MESSAGE)
         lines += _wrapped(f"try: {suggestion}", width, "      ")
@@ -139,12 +145,8 @@ def _wrapped(text: str, width: int, indent: str) -> list[str]:
     )
 
 
-def _rest(count: int, words: str, word: str) -> list[str]:
-    return [f"  and {_count(count, f'more {words}', f'more {word}')}"] if count > 0 else []
-
-
-def _count(count: int, words: str, word: str) -> str:
-    return f"{count:,} {word if count == 1 else words}"
+def _rest(count: int, word: str) -> list[str]:
+    return [f"  and {counted(count, f'more {word}')}"] if count > 0 else []
 
 
 def _duration(seconds: float) -> str:

@@ -1,6 +1,8 @@
 """Proof, from the files of a run directory alone, that every row has exactly one outcome.
 
-    verify   the database in itself, then report.csv and rejects.csv against the database
+    verify              the database in itself, then report.csv and rejects.csv against the database
+    check_store         refuse a database that is damaged
+    explaining_damage   an error while it is read, told as the damage that it comes from
 
 It repairs nothing and asks nobody: neither the input nor the API is needed.
 """
@@ -8,24 +10,28 @@ It repairs nothing and asks nobody: neither the input nor the API is needed.
 from __future__ import annotations
 
 import os
-import sqlite3
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
+from bulkipacl.errors import StoreError
 from bulkipacl.model import Evidence, Operation, Outcome
-from bulkipacl.report.cells import encode, printable
+from bulkipacl.report.cells import encode, printable, shorten
 from bulkipacl.report.compare import Comparison, Found, Wanted, csv_lines
 from bulkipacl.report.lines import CsvLines
 from bulkipacl.report.rejects import REJECTS_NAME, reject_lines
+from bulkipacl.report.words import counted, source_name
 from bulkipacl.report.writers import REPORT_NAME, csv_layout, report_header
 from bulkipacl.store import views
+from bulkipacl.store.connection import RESTORE
 from bulkipacl.store.rundir import DATABASE, RunDirectory
 
 MAX_DIFFERENCES = 1_000
 """Told per file. A file with more is another file, and a list without end helps nobody."""
 
 _MAX_NUMBERS = 20
+_MAX_DAMAGE = 120
 
 
 def _words(words: Iterable[str | int]) -> str:
@@ -52,6 +58,39 @@ AND (operation <> 0 OR NOT EXISTS
 (SELECT 1 FROM outcome o WHERE o.number = row.number AND o.outcome = '{Outcome.INVALID}'))
 """  # noqa: S608 - numbers of our own
 
+
+def _not_of_kind(table: str, kinds: dict[str, str]) -> str:
+    """Rows of a table one of whose columns holds another kind of value than is ever written."""
+    wrong = " OR ".join(
+        f"typeof({column}) NOT IN ({_words(kind.split())})"
+        for kind, columns in kinds.items()
+        for column in columns.split()
+    )
+    return f"SELECT number FROM {table} WHERE {wrong}"  # noqa: S608 - our own words
+
+
+_WRONG_ROW = _not_of_kind(
+    "row",
+    {
+        "integer": "source_id line operation",
+        "integer null": "list_id address prefix match_address match_prefix",
+        "text null": "sid name",
+        "blob": "raw",
+    },
+)
+_WRONG_OUTCOME = _not_of_kind(
+    "outcome",
+    {
+        "text": "outcome reason message more_info request_id suggestion",
+        "integer": "status code attempts",
+        "real": "finished_at duration_ms",
+        "integer null": "address prefix",
+        "text null": "evidence sid name",
+    },
+)
+# The years that a time can be shown in.
+_WRONG_TIME = "SELECT number FROM outcome WHERE finished_at NOT BETWEEN 0 AND 253402300799"
+
 # Each with the rows that it holds for. Past one of these the store cannot be read as rows with
 # outcomes, so nothing is compared with it. A row with a list and no outcome is in order: what it
 # means is derived.
@@ -69,6 +108,9 @@ _CHECKS = (
     ("is of no source", _NO_SOURCE),
     ("is of no list of an account", _NO_LIST),
     ("has no operation", _NO_OPERATION),
+    ("holds a value of another kind", _WRONG_ROW),
+    ("has an outcome with a value of another kind", _WRONG_OUTCOME),
+    ("ended at no time", _WRONG_TIME),
 )
 
 # A row before which a number is left out, with the number from which on.
@@ -86,17 +128,42 @@ def verify(run: RunDirectory) -> list[str]:
     """
     try:
         # One reading for all questions, also while another process is writing.
-        run.reader.execute("BEGIN")
-        try:
+        with run.reading():
             found = list(_store(run))
             if found:
                 return [*found, f"{REPORT_NAME} and {REJECTS_NAME} were not compared with it"]
             return [*_report(run), *_rejects(run)]
-        finally:
-            if run.reader.in_transaction:
-                run.reader.execute("ROLLBACK")
-    except sqlite3.Error as exc:
-        return [f"{DATABASE} cannot be read: {exc}"]
+    except StoreError as exc:
+        return [f"{DATABASE} cannot be read: {printable(str(exc.__cause__ or exc))}"]
+
+
+def check_store(run: RunDirectory) -> None:
+    """Look for damage before something is done with what the store says. About 5 us a row.
+
+    Raises:
+        StoreError: there is some.
+    """
+    with run.reading():
+        for found in _store(run):
+            # SQLite tells much, and in many lines, of a page that is damaged.
+            what = shorten(found.removeprefix(f"{DATABASE}: "), _MAX_DAMAGE)
+            raise StoreError(f"{run.path / DATABASE} is damaged: {what}", hint=RESTORE)
+
+
+@contextmanager
+def explaining_damage(run: RunDirectory) -> Iterator[None]:
+    """One reading of a run, in which damage that SQLite does not see is told as such.
+
+    Raises:
+        StoreError: it cannot be read.
+    """
+    with run.reading():
+        try:
+            yield
+        except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError):
+            # Either the store holds what was never written, or this is a defect of our own.
+            check_store(run)
+            raise
 
 
 def _store(run: RunDirectory) -> Iterator[str]:
@@ -119,7 +186,7 @@ def _store(run: RunDirectory) -> Iterator[str]:
         summary = views.summary(run)
         total = sum(summary.outcomes.values())
         if total != summary.rows:
-            yield f"{DATABASE}: {summary.rows:,} rows, but {total:,} outcomes"
+            yield f"{DATABASE}: {counted(summary.rows, 'row')}, but {counted(total, 'outcome')}"
 
 
 def _report(run: RunDirectory) -> Iterator[str]:
@@ -193,7 +260,7 @@ def _places(run: RunDirectory) -> Callable[[int], str]:
             " WHERE r.number = ?",
             (number,),
         ).fetchone()
-        return f"{printable(found[0])}:{found[1]}"
+        return f"{source_name(found[0])}:{found[1]}"
 
     return place
 

@@ -24,7 +24,7 @@ from bulkipacl.errors import UsageError
 from bulkipacl.model import Outcome, RowResult
 from bulkipacl.report.cells import encode, neutralise
 from bulkipacl.report.columns import Layout, layout_of
-from bulkipacl.report.files import check_destination, replacing
+from bulkipacl.report.files import check_destination, remove, replacing
 from bulkipacl.report.lines import CsvLines, JsonLines
 from bulkipacl.report.records import has_surplus
 from bulkipacl.report.rejects import REJECTS_NAME, reject_lines
@@ -51,18 +51,19 @@ def write_report(run: RunDirectory, path: str | Path, *, stdout: BinaryIO | None
 
     Raises:
         UsageError: an ending that is no format.
-        StoreError: it cannot be written.
+        StoreError: it cannot be written, or the run cannot be read.
     """
-    chunks = _format_of(path)(run)
-    if str(path) == STANDARD_OUTPUT:
-        out = stdout or sys.stdout.buffer
-        for chunk in chunks:
-            out.write(chunk)
-        out.flush()
-        return
-    with replacing(Path(path)) as file, _packed(file, path) as out:
-        for chunk in chunks:
-            out.write(chunk)
+    with run.reading():
+        chunks = _format_of(path)(run)
+        if str(path) == STANDARD_OUTPUT:
+            out = stdout or sys.stdout.buffer
+            for chunk in chunks:
+                out.write(chunk)
+            out.flush()
+            return
+        with replacing(Path(path)) as file, _packed(file, path) as out:
+            for chunk in chunks:
+                out.write(chunk)
 
 
 def check_report_path(path: str | Path) -> None:
@@ -82,19 +83,20 @@ def write_run_reports(run: RunDirectory) -> list[Path]:
     A `rejects.csv` of an earlier session is removed when nothing is left in it.
 
     Raises:
-        StoreError: one of them cannot be written.
+        StoreError: one of them cannot be written, or the run cannot be read.
     """
     report = run.path / REPORT_NAME
-    write_report(run, report)
     rejects = run.path / REJECTS_NAME
-    header, lines = reject_lines(run)
-    first = next(lines, None)
-    if first is None:
-        rejects.unlink(missing_ok=True)
-        return [report]
-    with replacing(rejects) as file:
-        for chunk in csv_chunks(header, (cells for _, cells in chain([first], lines))):
-            file.write(chunk)
+    with run.reading():
+        write_report(run, report)
+        header, lines = reject_lines(run)
+        first = next(lines, None)
+        if first is None:
+            remove(rejects)
+            return [report]
+        with replacing(rejects) as file:
+            for chunk in csv_chunks(header, (cells for _, cells in chain([first], lines))):
+                file.write(chunk)
     return [report, rejects]
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from bulkipacl.model import Entry, Outcome, RowResult
+from bulkipacl.model import Entry, LimitSample, Outcome, RowResult
 from bulkipacl.store.rundir import RunDirectory
 
 # An outcome stands. Only one that left the row open gives way to what was found out later.
@@ -45,6 +45,7 @@ class Batch:
         closed: (list, round) whose rows have all ended.
         stopped: (account sid, JSON of the reason), for accounts for which nothing more is sent.
         notes: (kind, text).
+        samples: what accounts' governors allowed.
         after: called in the committing thread's caller once all of this is durable.
     """
 
@@ -53,6 +54,7 @@ class Batch:
     closed: list[tuple[int, int]] = field(default_factory=list)
     stopped: list[tuple[str, str]] = field(default_factory=list)
     notes: list[tuple[str, str]] = field(default_factory=list)
+    samples: list[LimitSample] = field(default_factory=list)
     after: list[Callable[[], None]] = field(default_factory=list)
 
     def __bool__(self) -> bool:
@@ -62,6 +64,7 @@ class Batch:
             or self.closed
             or self.stopped
             or self.notes
+            or self.samples
             or self.after
         )
 
@@ -93,6 +96,7 @@ def commit(run: RunDirectory, batch: Batch) -> None:
             [(reason, sid) for sid, reason in batch.stopped],
         )
         add_notes(db, batch.notes)
+        db.executemany("INSERT INTO limit_sample VALUES (?, ?, ?, ?, ?, ?, ?, ?)", batch.samples)
 
 
 def insert_outcomes(db: sqlite3.Connection, results: Sequence[RowResult]) -> None:

@@ -1,45 +1,55 @@
 """Making, opening and locking a run directory.
 
 `RunDirectory` owns the path, the lock and the two connections: one writer, used under `lock`
-from whichever thread commits, and one reader for the thread that runs the event loop. The
-lock is an advisory one on the directory itself, so that no second state file is needed and the
-kernel drops it with the process, however that ends.
+from whichever thread commits, and one reader for the thread that runs the event loop. See
+`lock.py` for the lock, and `connection.py` for how a database is opened.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
-from bulkipacl.errors import LockedError, StoreError, UsageError
+from bulkipacl.errors import StoreError, UsageError
+from bulkipacl.store.connection import connect_reader, connect_writer, remains, store_error
+from bulkipacl.store.lock import is_locked, lock_directory
 from bulkipacl.store.schema import APPLICATION_ID, SCHEMA_VERSION, TABLES
 
 DATABASE = "run.sqlite"
+
+_UNFINISHED = "run.sqlite.new"
+"""What `run.sqlite` is called until it can be opened."""
+
+_ELSEWHERE = "name another directory with --run, one that can be written"
 
 
 class RunDirectory:
     """One run directory, opened to write (and then locked) or only to read."""
 
-    def __init__(self, path: Path, *, is_writable: bool) -> None:
+    def __init__(self, path: Path, *, is_writable: bool, lock_fd: int | None = None) -> None:
         self.path = path
         self.lock = threading.Lock()
-        self._lock_fd: int | None = None
+        self._lock_fd = lock_fd
+        self._was_held: bool | None = None
+        database = path / DATABASE
         try:
-            if is_writable:
-                self._lock_fd = _lock_directory(path)
-            self.writer = _connect(path / DATABASE, is_writable=is_writable)
-            self.reader = _connect(path / DATABASE, is_writable=False)
-            self._inode = (path / DATABASE).stat().st_ino
-        except sqlite3.Error as exc:
+            if is_writable and self._lock_fd is None:
+                self._lock_fd = lock_directory(path)
+            self.writer = connect_writer(database) if is_writable else connect_reader(database)
+            self.reader = connect_reader(database)
+            self._inode = database.stat().st_ino
+        except OSError as exc:
             self.close()
-            raise StoreError(f"{path / DATABASE} cannot be opened: {exc}") from exc
+            raise StoreError(
+                f"{database} cannot be opened: {exc.strerror}",
+                hint="see whether it was moved or deleted just now",
+            ) from exc
         except BaseException:
             self.close()
             raise
@@ -56,18 +66,16 @@ class RunDirectory:
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as exc:
-            raise StoreError(f"{path} cannot be made: {exc.strerror}") from exc
-        if (path / DATABASE).exists():
-            raise UsageError(
-                f"{path} already holds a run",
-                hint="name another directory with --run, or carry on with `bulkipacl resume`",
-            )
-        lock_fd = _lock_directory(path)
+            raise StoreError(f"{path} cannot be made: {exc.strerror}", hint=_ELSEWHERE) from exc
+        _refuse_a_second_run(path)
+        lock_fd = lock_directory(path)
         try:
-            _initialise(path / DATABASE)
-        finally:
+            _refuse_a_second_run(path)
+            _initialise(path / DATABASE, lock_fd)
+        except BaseException:
             os.close(lock_fd)
-        return cls(path, is_writable=True)
+            raise
+        return cls(path, is_writable=True, lock_fd=lock_fd)
 
     @classmethod
     def open(cls, path: Path, *, is_writable: bool) -> Self:
@@ -76,13 +84,57 @@ class RunDirectory:
         Raises:
             UsageError: there is none.
             LockedError: it is to be written, and another process holds it.
+            StoreError: it cannot be opened, or is damaged.
         """
-        if not (path / DATABASE).is_file():
+        try:
+            is_there = (path / DATABASE).is_file()
+            is_unfinished = not is_there and (path / _UNFINISHED).is_file()
+        except OSError as exc:
+            raise StoreError(
+                f"{path} cannot be opened: {exc.strerror}",
+                hint="ask its owner for it, or use the account that made it",
+            ) from exc
+        if is_unfinished:
+            raise UsageError(
+                f"{path} holds no run: its making was cut off, so that nothing was taken in, and"
+                " nothing was sent",
+                hint="apply the input again; the same --run will do",
+            )
+        if not is_there:
             raise UsageError(
                 f"{path} is not a run directory: it has no {DATABASE}",
                 hint="give the directory that `bulkipacl apply` printed, such as runs/NAME-TIME",
             )
         return cls(path, is_writable=is_writable)
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """All that the reader is asked inside is of one instant, also while others write.
+
+        Inside another such block it is that one's instant. A run that is written meanwhile keeps
+        all of its log until the end, so this is for reports, not for the time of a run.
+
+        Raises:
+            StoreError: it cannot be read.
+        """
+        is_inside = self.reader.in_transaction
+        if is_inside:
+            yield
+            return
+        # Before the instant: a run that ends in between says in the store how it ended.
+        self._was_held = is_locked(self.path)
+        self.reader.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._was_held = None
+            with suppress(StoreError):
+                if self.reader.in_transaction:
+                    self.reader.execute("ROLLBACK")
+
+    def is_held(self) -> bool:
+        """Whether a process, perhaps this one, held the run when the reading began, or else now."""
+        return is_locked(self.path) if self._was_held is None else self._was_held
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -103,10 +155,7 @@ class RunDirectory:
                         self.writer.execute("ROLLBACK")
                     raise
             except sqlite3.Error as exc:
-                raise StoreError(
-                    f"{self.path / DATABASE} cannot be written: {exc}",
-                    hint="nothing unrecorded is sent; make room and `bulkipacl resume` it",
-                ) from exc
+                raise store_error(self.path / DATABASE, exc, "written") from exc
 
     def _check_in_place(self) -> None:
         """Refuse to write to a database that nobody will find: SQLite itself would not notice."""
@@ -152,69 +201,46 @@ def default_run_path(first_source: str, now: datetime | None = None) -> Path:
     return path
 
 
-def is_locked(path: Path) -> bool:
-    """Whether another process holds the run directory just now."""
-    try:
-        os.close(_lock_directory(path))
-    except LockedError:
-        return True
-    return False
+def _refuse_a_second_run(path: Path) -> None:
+    if (path / DATABASE).exists():
+        raise UsageError(
+            f"{path} already holds a run",
+            hint="name another directory with --run, or carry on with `bulkipacl resume`",
+        )
 
 
-def _lock_directory(path: Path) -> int:
+def _initialise(database: Path, directory_fd: int) -> None:
+    """Make the database under another name and put it in place: it is whole, or not there."""
+    unfinished = database.with_name(_UNFINISHED)
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError as exc:
-        raise StoreError(f"{path} cannot be opened: {exc.strerror}") from exc
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as exc:
-        os.close(fd)
-        raise LockedError(
-            f"{path} is in use by another bulkipacl", hint="wait until it ends, or stop it first"
-        ) from exc
-    return fd
-
-
-def _initialise(database: Path) -> None:
-    try:
-        connection = sqlite3.connect(database, isolation_level=None)
+        _remove(unfinished)  # What a process that was killed here has left.
         try:
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
-            connection.executescript(
-                f"BEGIN; {TABLES} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;"
-            )
-        finally:
-            connection.close()
+            _make_tables(unfinished)
+            unfinished.rename(database)
+        except BaseException:
+            with suppress(OSError):
+                _remove(unfinished)
+            raise
     except sqlite3.Error as exc:
-        raise StoreError(f"{database} cannot be made: {exc}") from exc
+        raise StoreError(f"{database} cannot be made: {exc}", hint=_ELSEWHERE) from exc
+    except OSError as exc:
+        raise StoreError(f"{database} cannot be made: {exc.strerror}", hint=_ELSEWHERE) from exc
+    with suppress(OSError):  # Not every file system can make a name durable.
+        os.fsync(directory_fd)
 
 
-def _connect(database: Path, *, is_writable: bool) -> sqlite3.Connection:
-    mode = "rw" if is_writable or os.access(database.parent, os.W_OK) else "ro"
-    connection = sqlite3.connect(
-        f"{database.absolute().as_uri()}?mode={mode}",
-        uri=True,
-        isolation_level=None,
-        check_same_thread=False,
-        timeout=30,
-    )
+def _make_tables(database: Path) -> None:
+    connection = sqlite3.connect(database, isolation_level=None)
     try:
-        found = connection.execute("PRAGMA application_id").fetchone()[0]
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if found != APPLICATION_ID:
-            raise StoreError(f"{database} is not a run of bulkipacl")
-        if version != SCHEMA_VERSION:
-            raise StoreError(
-                f"{database} has schema {version}, this bulkipacl reads {SCHEMA_VERSION}",
-                hint="use the version of bulkipacl that made it",
-            )
-        # FULL: a snapshot that a power cut can take back would be no promise at all.
-        connection.execute("PRAGMA synchronous=FULL")
-        if not is_writable:
-            connection.execute("PRAGMA query_only=1")
-    except BaseException:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.executescript(
+            f"BEGIN; PRAGMA application_id={APPLICATION_ID}; {TABLES}"
+            f" PRAGMA user_version={SCHEMA_VERSION}; COMMIT;"
+        )
+    finally:
         connection.close()
-        raise
-    return connection
+
+
+def _remove(database: Path) -> None:
+    for path in (database, *remains(database)):
+        path.unlink(missing_ok=True)

@@ -17,7 +17,7 @@ from __future__ import annotations
 APPLICATION_ID = 0x42_49_50_41
 """Stands in the file's header ("BIPA"), so that another SQLite file is told apart."""
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -58,6 +58,13 @@ CREATE TABLE outcome (
     more_info TEXT NOT NULL, attempts INTEGER NOT NULL, request_id TEXT NOT NULL,
     finished_at REAL NOT NULL, duration_ms REAL NOT NULL, suggestion TEXT NOT NULL,
     sid TEXT, address INTEGER, prefix INTEGER, name TEXT
+);
+
+-- What an account's governor allowed, now and then: for the summary and for plots.
+CREATE TABLE limit_sample (
+    at REAL NOT NULL, account_id INTEGER NOT NULL, window REAL NOT NULL, pace_per_s REAL,
+    binding TEXT NOT NULL, in_flight INTEGER NOT NULL, throttled INTEGER NOT NULL,
+    ended INTEGER NOT NULL
 );
 
 -- What a person should know of the run besides its rows: a late duplicate removed, a guard

@@ -1,22 +1,18 @@
 """What is asked of a run directory: rows to carry out, rows with their outcomes, counts, causes.
 
-Reading only. What a row without an outcome means is derived here and nowhere else; see
-`schema.py` for the rule.
+Reading only. What a row without an outcome means is derived in `missing.py`, and why rows did not
+end well is counted in `causes.py`.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-import orjson
-
 from bulkipacl.model import (
-    GOOD_OUTCOMES,
-    Cause,
     Entry,
     Evidence,
     Operation,
@@ -27,8 +23,38 @@ from bulkipacl.model import (
     SourceInfo,
     Summary,
 )
+from bulkipacl.store.causes import causes_of
+from bulkipacl.store.facts import add_up, get_meta, set_meta, sound
 from bulkipacl.store.journal import KeptSnapshot, unpack
-from bulkipacl.store.rundir import RunDirectory, is_locked
+from bulkipacl.store.missing import Missing
+from bulkipacl.store.rundir import RunDirectory
+
+__all__ = [
+    "ListInfo",
+    "Missing",
+    "account_sid",
+    "accounts",
+    "add_up",
+    "first_snapshot",
+    "get_meta",
+    "has_invalid_creates",
+    "invalid_rows",
+    "list_info",
+    "lists_to_do",
+    "make_row",
+    "next_round",
+    "open_rows",
+    "open_snapshot",
+    "records",
+    "row_count",
+    "rows_left",
+    "rows_of_list",
+    "rows_to_do",
+    "set_meta",
+    "sources",
+    "summary",
+    "with_recorded",
+]
 
 _ROW = """r.number, r.operation, r.sid, r.address, r.prefix, r.name, r.match_address,
  r.match_prefix"""
@@ -41,12 +67,6 @@ SELECT r.number, r.source_id, r.line, r.operation, r.list_id, r.sid, r.address, 
 FROM row r LEFT JOIN outcome o ON o.number = r.number
 """
 
-_RESUME = "`bulkipacl resume` the run to settle it"
-_CARRY_ON = "`bulkipacl resume` the run to carry it out"
-_WHY_NOT_ATTEMPTED = {
-    "invalid_input": "mend the invalid rows and apply the file again, or use --skip-invalid",
-}
-
 
 @dataclass(frozen=True, slots=True)
 class ListInfo:
@@ -58,27 +78,11 @@ class ListInfo:
     name: str
 
 
-def get_meta(run: RunDirectory, key: str, default: str = "") -> str:
-    """A fact of the run by name."""
-    found = run.reader.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
-    return str(found[0]) if found else default
-
-
-def set_meta(run: RunDirectory, facts: Mapping[str, str]) -> None:
-    """Keep facts of the run; durable when it returns."""
-    with run.transaction() as db:
-        db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", list(facts.items()))
-
-
-def add_up(run: RunDirectory, figures: Mapping[str, float]) -> None:
-    """Add figures to those that earlier sessions of the run left."""
-    set_meta(run, {key: repr(float(get_meta(run, key, "0")) + x) for key, x in figures.items()})
-
-
 def sources(run: RunDirectory) -> list[SourceInfo]:
     """All inputs of the run, in order."""
     found = run.reader.execute("SELECT id, name, format, columns FROM source ORDER BY id")
-    return [SourceInfo(i, n, f, tuple(json.loads(columns))) for i, n, f, columns in found]
+    with sound(run):
+        return [SourceInfo(i, n, f, tuple(json.loads(columns))) for i, n, f, columns in found]
 
 
 def accounts(run: RunDirectory) -> list[tuple[int, str]]:
@@ -153,7 +157,8 @@ def rows_to_do(run: RunDirectory, list_id: int, limit: int) -> list[Row]:
             (SELECT 1 FROM outcome o WHERE o.number = r.number) ORDER BY r.number LIMIT ?""",  # noqa: S608 - a literal
         (list_id, limit),
     )
-    return [make_row(fields) for fields in found]
+    with sound(run):
+        return [make_row(fields) for fields in found]
 
 
 def rows_of_list(run: RunDirectory, list_id: int) -> list[Row]:
@@ -216,7 +221,8 @@ def open_snapshot(run: RunDirectory, list_id: int) -> KeptSnapshot | None:
     if found is None:
         return None
     list_id, number, taken_at, last_row, entries = found
-    return KeptSnapshot(list_id, number, taken_at, last_row, unpack(entries))
+    with sound(run):
+        return KeptSnapshot(list_id, number, taken_at, last_row, unpack(entries))
 
 
 def next_round(run: RunDirectory, list_id: int) -> int:
@@ -232,47 +238,8 @@ def first_snapshot(run: RunDirectory, list_id: int) -> tuple[Entry, ...] | None:
     found = run.reader.execute(
         "SELECT entries FROM snapshot WHERE list_id = ? ORDER BY round LIMIT 1", (list_id,)
     ).fetchone()
-    return unpack(found[0]) if found else None
-
-
-class Missing:
-    """What rows without an outcome mean in this run, as it stands now."""
-
-    def __init__(self, run: RunDirectory) -> None:
-        self._ending = get_meta(run, "ending") or ("running" if is_locked(run.path) else "killed")
-        self._open: dict[int, int] = dict(
-            run.reader.execute("SELECT list_id, last_row FROM snapshot WHERE is_open = 1")
-        )
-        self._stopped: dict[str, dict[str, object]] = {
-            sid: orjson.loads(reason)
-            for sid, reason in run.reader.execute(
-                "SELECT sid, stopped FROM account WHERE stopped IS NOT NULL"
-            )
-        }
-
-    @property
-    def ending(self) -> str:
-        """How the run ended; `running` or `killed` where it did not say."""
-        return self._ending
-
-    def result(self, number: int, list_id: int | None, account_sid: str) -> RowResult:
-        """The outcome of a row that has none in the store."""
-        if list_id is not None and number <= self._open.get(list_id, 0):
-            return RowResult(number, Outcome.UNKNOWN, reason=self._ending, suggestion=_RESUME)
-        stop = self._stopped.get(account_sid)
-        if stop is not None:
-            return RowResult(
-                number,
-                Outcome.NOT_ATTEMPTED,
-                reason=str(stop["reason"]),
-                status=int(str(stop["status"])),
-                code=int(str(stop["code"])),
-                message=str(stop["message"]),
-                more_info=str(stop["more_info"]),
-                suggestion=str(stop["suggestion"]),
-            )
-        why = _WHY_NOT_ATTEMPTED.get(self._ending, _CARRY_ON)
-        return RowResult(number, Outcome.NOT_ATTEMPTED, reason=self._ending, suggestion=why)
+    with sound(run):
+        return unpack(found[0]) if found else None
 
 
 def records(run: RunDirectory, numbers: Iterable[int] | None = None) -> Iterator[RowRecord]:
@@ -282,13 +249,14 @@ def records(run: RunDirectory, numbers: Iterable[int] | None = None) -> Iterator
     """
     missing = Missing(run)
     names = _list_names(run)
-    if numbers is None:
-        for fields in run.reader.execute(f"{_RECORD} ORDER BY r.number"):
-            yield _record(fields, names, missing)
-    else:
-        for number in numbers:
-            for fields in run.reader.execute(f"{_RECORD} WHERE r.number = ?", (number,)):
+    with sound(run):
+        if numbers is None:
+            for fields in run.reader.execute(f"{_RECORD} ORDER BY r.number"):
                 yield _record(fields, names, missing)
+        else:
+            for number in numbers:
+                for fields in run.reader.execute(f"{_RECORD} WHERE r.number = ?", (number,)):
+                    yield _record(fields, names, missing)
 
 
 def _list_names(run: RunDirectory) -> Callable[[int], tuple[str, str, str]]:
@@ -320,87 +288,29 @@ def _record(
 
 
 def summary(run: RunDirectory) -> Summary:
-    """The run in figures, as it stands now."""
-    missing = Missing(run)
-    causes = _recorded_causes(run) + _missing_causes(run, missing)
-    outcomes: dict[Outcome, int] = dict.fromkeys(Outcome, 0)
-    for outcome, rows in run.reader.execute("SELECT outcome, COUNT(*) FROM outcome GROUP BY 1"):
-        outcomes[Outcome(outcome)] += rows
-    for cause in causes:
-        if cause.is_missing:
-            outcomes[cause.outcome] += cause.rows
-    refused = run.reader.execute("SELECT sid FROM account WHERE stopped IS NOT NULL ORDER BY id")
-    return Summary(
-        run_dir=str(run.path),
-        rows=row_count(run),
-        outcomes=outcomes,
-        causes=tuple(sorted(causes, key=lambda cause: -cause.rows)),
-        ending=missing.ending,
-        notes=tuple(str(row[0]) for row in run.reader.execute("SELECT text FROM note ORDER BY id")),
-        requests=int(float(get_meta(run, "requests", "0"))),
-        throttled=int(float(get_meta(run, "throttled", "0"))),
-        elapsed_s=float(get_meta(run, "elapsed_s", "0")),
-        accounts_stopped=tuple(str(row[0]) for row in refused),
-    )
-
-
-def _recorded_causes(run: RunDirectory) -> list[Cause]:
-    found = run.reader.execute(
-        f"""SELECT o.outcome, o.reason, o.status, o.code, o.message, o.suggestion, COUNT(*),
-                   MIN(o.number) FROM outcome o
-            WHERE o.outcome NOT IN ({",".join("?" * len(GOOD_OUTCOMES))})
-            GROUP BY o.outcome, o.reason, o.status, o.code""",  # noqa: S608 - placeholders only
-        sorted(GOOD_OUTCOMES),
-    )
-    return [
-        Cause(
-            outcome=Outcome(outcome),
-            reason=reason,
-            status=status,
-            code=code,
-            message=message,
-            suggestion=suggestion,
-            rows=rows,
-            first_row=first,
-            **_place(run, first),
+    """The run in figures, as it stands now: all of them of one instant, so that they add up."""
+    with run.reading(), sound(run):
+        missing = Missing(run)
+        derived, causes = causes_of(run, missing)
+        outcomes: dict[Outcome, int] = dict.fromkeys(Outcome, 0) | derived
+        found = run.reader.execute("SELECT outcome, COUNT(*) FROM outcome GROUP BY 1")
+        for outcome, rows in found:
+            outcomes[Outcome(outcome)] += rows
+        return Summary(
+            run_dir=str(run.path),
+            rows=row_count(run),
+            outcomes=outcomes,
+            causes=tuple(causes),
+            ending=missing.ending,
+            notes=_texts(run, "SELECT text FROM note ORDER BY id"),
+            requests=int(float(get_meta(run, "requests", "0"))),
+            throttled=int(float(get_meta(run, "throttled", "0"))),
+            elapsed_s=float(get_meta(run, "elapsed_s", "0")),
+            accounts_stopped=_texts(
+                run, "SELECT sid FROM account WHERE stopped IS NOT NULL ORDER BY id"
+            ),
         )
-        for outcome, reason, status, code, message, suggestion, rows, first in found
-    ]
 
 
-def _missing_causes(run: RunDirectory, missing: Missing) -> list[Cause]:
-    """Rows without an outcome, counted per list and then by what that means."""
-    found = run.reader.execute(
-        """SELECT r.list_id, a.sid, r.number <= COALESCE(s.last_row, 0), COUNT(*), MIN(r.number)
-           FROM row r JOIN list l ON l.id = r.list_id JOIN account a ON a.id = l.account_id
-           LEFT JOIN snapshot s ON s.list_id = r.list_id AND s.is_open = 1
-           WHERE NOT EXISTS (SELECT 1 FROM outcome o WHERE o.number = r.number)
-           GROUP BY 1, 3"""
-    )
-    causes: dict[tuple[str, str, int], Cause] = {}
-    for list_id, account_sid, _, rows, first in found:
-        result = missing.result(first, list_id, account_sid)
-        key = (result.outcome, result.reason, result.status)
-        known = causes.get(key)
-        causes[key] = Cause(
-            outcome=result.outcome,
-            reason=result.reason,
-            status=result.status,
-            code=result.code,
-            message=result.message,
-            suggestion=result.suggestion,
-            rows=rows + (known.rows if known else 0),
-            first_row=min(first, known.first_row) if known else first,
-            first_source="",
-            first_line=0,
-            is_missing=True,
-        )
-    return [replace(cause, **_place(run, cause.first_row)) for cause in causes.values()]
-
-
-def _place(run: RunDirectory, number: int) -> dict[str, Any]:
-    source, line = run.reader.execute(
-        "SELECT s.name, r.line FROM row r JOIN source s ON s.id = r.source_id WHERE r.number = ?",
-        (number,),
-    ).fetchone()
-    return {"first_source": str(source), "first_line": int(line)}
+def _texts(run: RunDirectory, question: str) -> tuple[str, ...]:
+    return tuple(str(row[0]) for row in run.reader.execute(question))

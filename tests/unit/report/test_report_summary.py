@@ -110,6 +110,21 @@ def test_text_is_bounded_and_harmless() -> None:
     assert max(map(len, text.split("\n"))) <= 100
 
 
+def test_standard_input_has_a_name() -> None:
+    """People read `standard input`; programs read what was given."""
+    value = summary(cause(first_source="-"), cause(reason="a", first_source="./-"))
+    text = summary_text(value)
+    assert "first: standard input:2" in text
+    assert "first: ./-:2" in text
+    assert summary_json(value)["causes"][0]["first"]["source"] == "-"
+
+
+def test_one_request() -> None:
+    """One is told in the singular."""
+    text = summary_text(Summary("runs/x", 0, elapsed_s=1.0, requests=1))
+    assert ", 1 request, " in text
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"), [(59.94, "59.9 s"), (125.0, "2 min 05 s"), (7_260.0, "2 h 01 min")]
 )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import re
-import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -255,15 +254,24 @@ def test_long_cells(tmp_path: Path) -> None:
         assert verify(run) == []
 
 
-def _malformed() -> list[str]:
-    raise sqlite3.DatabaseError("database disk image is malformed")
-
-
-def test_unreadable_database(run: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreadable_database(run: RunDirectory) -> None:
     """A database that SQLite gives up on is a discrepancy, not a traceback."""
+    (page,) = run.reader.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'row'").fetchone()
+    run.close()
+    path = run.path / "run.sqlite"
+    data = bytearray(path.read_bytes())
+    data[(page - 1) * 4_096 : page * 4_096] = b"\xff" * 4_096
+    path.write_bytes(data)
+    with RunDirectory.open(run.path, is_writable=False) as damaged:
+        assert verify(damaged) == ["run.sqlite cannot be read: database disk image is malformed"]
 
-    def broken(_: RunDirectory) -> Iterator[str]:
-        yield from _malformed()
 
-    monkeypatch.setattr("bulkipacl.report.verification._store", broken)
-    assert verify(run) == ["run.sqlite cannot be read: database disk image is malformed"]
+def test_rows_of_standard_input_are_called_so(tmp_path: Path) -> None:
+    """A discrepancy in a row of standard input names it in words."""
+    info = source(*COLUMNS, name="-")
+    rows = [valid(["create"], line=i, address=i) for i in (2, 3)]
+    with make_run(tmp_path / "run", [(info, rows)]) as run:
+        write_run_reports(run)
+        damage(run.path / "report.csv", lambda x: x.pop(1))
+        found = verify(run)
+    assert found == ["report.csv: before line 2, row 1 (standard input:2) is missing"]

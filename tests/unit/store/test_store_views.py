@@ -343,34 +343,6 @@ def test_rule_of_missing_outcomes(
         assert {cause.outcome for cause in missing} == {outcome, Outcome.NOT_ATTEMPTED}
 
 
-def test_causes(tmp_path: Path) -> None:
-    """Rows that did not end well are counted by cause, with the first of each, most first."""
-    with make(tmp_path, [draft(n, line=n + 10) for n in range(1, 8)]) as run:
-        full = [RowResult(n, Outcome.FAILED, None, "rejected", 400, 21237, "full") for n in (5, 3)]
-        gone = [RowResult(2, Outcome.FAILED, None, "list_not_found", 404, 20404, "gone")]
-        commit(run, Batch(results=full + gone + ended(1, 4, 6, 7)))
-        causes = views.summary(run).causes
-    assert [(c.reason, c.status, c.code, c.rows) for c in causes] == [
-        ("rejected", 400, 21237, 2),
-        ("list_not_found", 404, 20404, 1),
-    ]
-    assert (causes[0].first_row, causes[0].first_source, causes[0].first_line) == (
-        3,
-        "rows.csv",
-        13,
-    )
-    assert not causes[0].is_missing
-
-
-def test_figures_add_up_over_sessions(tmp_path: Path) -> None:
-    """What each session did is added to what the ones before it left."""
-    with make(tmp_path, [draft()]) as run:
-        views.add_up(run, {"requests": 3, "throttled": 1, "elapsed_s": 0.5})
-        views.add_up(run, {"requests": 4, "throttled": 0, "elapsed_s": 0.25})
-        summary = views.summary(run)
-    assert (summary.requests, summary.throttled, summary.elapsed_s) == (7, 1, 0.75)
-
-
 def test_an_empty_run(tmp_path: Path) -> None:
     """A run of no rows has nothing to say, and says it."""
     with make(tmp_path, []) as run:
