@@ -3,6 +3,7 @@
 Rows and what they ask:      Operation, Draft, Row, Problem
 What the API holds:          Entry, Snapshot
 What went over the wire:     Request, Attempt, Reach, ApiError
+What an account allows:      Learnt, LimitSample
 How a row ended:             Outcome, Evidence, RowResult, GOOD_OUTCOMES
 What a report is made of:    RowRecord, SourceInfo, Summary, Cause
 """
@@ -214,6 +215,42 @@ class Attempt:
     request_id: str = ""
     duration_s: float = 0.0
     finished_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Learnt:
+    """What a governor found out about an account's limits.
+
+    Attributes:
+        window: requests in flight.
+        pace_per_s: requests per second, or None where the rate was not the limit.
+        round_trip_s: how long an answer takes.
+    """
+
+    window: float
+    pace_per_s: float | None = None
+    round_trip_s: float = 0.2
+
+
+class LimitSample(NamedTuple):
+    """What an account's governor allowed at one moment, as the store keeps it, for plots.
+
+    Attributes:
+        at: wall clock, Unix seconds.
+        account: the account's number in the run.
+        pace_per_s: requests per second, or None where only the window limits them.
+        binding: what held the account back: window, pace, cap (the user's own), or demand.
+        throttled, ended: answers of 429, and rows that have ended, in this session so far.
+    """
+
+    at: float
+    account: int
+    window: float
+    pace_per_s: float | None
+    binding: str
+    in_flight: int
+    throttled: int
+    ended: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,8 +24,9 @@ class Settings:
     Attributes:
         base_url: scheme and host of the API; plain http only to loopback.
         max_in_flight: requests in flight over all accounts, 1..10,000. Bounds sockets and workers.
-        account_max_in_flight: requests in flight per account, 1..1,000. The API's own limit is
-            unpublished; 20 stays under every figure reported for it.
+        account_max_in_flight: requests in flight per account, 1..10,000: a cap of the user's.
+            The API's own limit is unpublished; the account's governor finds it below this.
+        headroom: the share of what an account allows that is left to its other users, 0..0.95.
         rate_per_s: requests per account and second, or None for no such limit. 0.01..100,000.
         retries: sendings of one row after its first, 0..100, answers of 429 not counted: those
             were never processed.
@@ -45,8 +46,9 @@ class Settings:
     """
 
     base_url: str = DEFAULT_BASE_URL
-    max_in_flight: int = 200
-    account_max_in_flight: int = 20
+    max_in_flight: int = 2_000
+    account_max_in_flight: int = 2_000
+    headroom: float = 0.0
     rate_per_s: float | None = None
     retries: int = 5
     timeout_s: float = 30.0
@@ -63,7 +65,8 @@ class Settings:
 
     def __post_init__(self) -> None:
         _in_range("--max-in-flight", self.max_in_flight, 1, 10_000)
-        _in_range("--account-max-in-flight", self.account_max_in_flight, 1, 1_000)
+        _in_range("--account-max-in-flight", self.account_max_in_flight, 1, 10_000)
+        _in_range("--headroom", self.headroom, 0, 0.95)
         if self.rate_per_s is not None:
             _in_range("--rate", self.rate_per_s, 0.01, 100_000)
         _in_range("--retries", self.retries, 0, 100)
@@ -120,9 +123,9 @@ ROUND_ROWS = 500
 OPEN_LISTS = 1_000
 """Lists read and not yet ended, over all accounts: what bounds the engine's memory."""
 
-ACCOUNT_OPEN_LISTS = 20
-"""The same for one account: enough to keep its window full with one-row lists."""
-
+READY_ROWS = 4
+"""An account opens another list while those that are open hold fewer rows, not yet sent, than two
+windows and so many: a list's reading takes a round trip, and its commit a little more."""
 
 RETRY_BUDGET = 500.0
 RETRY_COST = 5.0
@@ -137,6 +140,12 @@ decides."""
 
 PERCENT_FROM_ROWS = 100
 """A share of failures says nothing before so many rows have ended."""
+
+SAMPLE_EVERY_S = 1.0
+SAMPLES_AT_ONCE = 50
+SAMPLES_FULL_S = 600.0
+"""What each account's governor allows is sampled every second, of so many accounts at most; after
+ten minutes the interval grows with the run's age, so that a day's run keeps 3,600 moments."""
 
 _DURATION = re.compile(r"(?:([0-9]+)h)?(?:([0-9]+)m)?(?:([0-9]+(?:\.[0-9]+)?)s)?")
 
@@ -166,6 +175,18 @@ def parse_share(flag: str, text: str) -> tuple[int | None, float | None]:
     if found is None:
         raise UsageError(f"{flag} {text!a} is neither a count nor a share", hint="10, or 5%")
     return (int(found[1]), None) if found[1] else (None, float(found[2]))
+
+
+def parse_headroom(flag: str, text: str) -> float:
+    """A share from `20%` or `0.2`.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    found = re.fullmatch(r"([0-9]{1,3}(?:\.[0-9]+)?)(%?)", text)
+    if found is None:
+        raise UsageError(f"{flag} {text!a} is not a share", hint="20%, or 0.2")
+    return float(found[1]) / (100.0 if found[2] else 1.0)
 
 
 def _in_range(flag: str, value: float, low: float, high: float) -> None:

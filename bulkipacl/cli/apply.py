@@ -25,6 +25,7 @@ def apply(
     max_in_flight: o.MaxInFlight = None,
     account_max_in_flight: o.AccountMaxInFlight = None,
     rate: o.Rate = None,
+    headroom: o.Headroom = None,
     retries: o.Retries = None,
     timeout: o.Timeout = None,
     settle: o.Settle = None,
@@ -55,6 +56,7 @@ def apply(
         "max_in_flight": max_in_flight,
         "account_max_in_flight": account_max_in_flight,
         "rate_per_s": rate,
+        "headroom": headroom,
         "retries": retries,
         "timeout": timeout,
         "settle_s": settle,
@@ -62,14 +64,13 @@ def apply(
         "max_failures": max_failures,
         "deadline": deadline,
     }
-    check_outputs([*(report or []), stream], files)
+    path = run or default_run_path(files[0])
+    check_outputs([*(report or []), stream], files, path)
     settings = make_settings({}, flags)
     known = load_credentials(os.environ, credentials)
     defaults = parse_defaults(operation, account or known.default_account, list_, name_template)
     with Terminal(progress, stream=stream, reports=report or [], as_json=as_json) as terminal:
-        job = make_job(
-            run or default_run_path(files[0]), known, base_url, settings, **terminal.outputs
-        )
+        job = make_job(path, known, base_url, settings, **terminal.outputs)
         inputs = Inputs(files, defaults, format_, terminal.stdin)
         summary = library.apply(job, inputs, terminal)
-    return end(summary, as_json=as_json)
+    return end(summary, as_json=as_json, resume=library.resume_line(job, summary))

@@ -25,7 +25,11 @@ def check(
     ] = 10.0,
     as_json: o.AsJson = False,
 ) -> int:
-    """Try each account with one GET. Exit code 0 if all answer, 6 if a credential is refused."""
+    """Try each account with one GET.
+
+    Exit code 0 if all answer, 6 if the API refuses a credential, 2 if one is missing or cannot be
+    read, 1 if an account cannot be reached.
+    """
     from bulkipacl.cli.terminal import print_json
     from bulkipacl.credentials import load_credentials
     from bulkipacl.engine.check import check_accounts, exit_code

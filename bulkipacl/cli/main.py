@@ -37,17 +37,27 @@ def run(arguments: list[str]) -> int:
         # Whoever read our output has gone: nothing to tell, and nobody to tell it to.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as exc:
+        if exc.filename is None:
+            return _defect(exc)
+        complain(f"{exc.filename}: {exc.strerror}", "name another place for it")
+        return 2
     except Exception as exc:
-        # The text of an unexpected exception can hold anything, a secret included.
-        where = exc.__traceback__
-        while where is not None and where.tb_next is not None:
-            where = where.tb_next
-        place = f"{where.tb_frame.f_code.co_qualname}:{where.tb_lineno}" if where else "?"
-        complain(
-            f"a defect in bulkipacl {__version__}: {type(exc).__name__} at {place}",
-            "please report this line; a run directory, if there is one, is intact",
-        )
-        return 70
+        return _defect(exc)
+
+
+def _defect(exc: Exception) -> int:
+    """Tell what was not foreseen; returns the exit code."""
+    # The text of an unexpected exception can hold anything, a secret included.
+    where = exc.__traceback__
+    while where is not None and where.tb_next is not None:
+        where = where.tb_next
+    place = f"{where.tb_frame.f_code.co_qualname}:{where.tb_lineno}" if where else "?"
+    complain(
+        f"a defect in bulkipacl {__version__}: {type(exc).__name__} at {place}",
+        "please report this line; a run directory, if there is one, is intact",
+    )
+    return 70
 
 
 def _dispatch(arguments: list[str]) -> int:
@@ -57,11 +67,17 @@ def _dispatch(arguments: list[str]) -> int:
 
     command = typer.main.get_command(app)
     try:
-        code = command.main(arguments or ["--help"], "bulkipacl", standalone_mode=False)
+        # Not by `command.main`, which turns Ctrl-C into an exit code without a word.
+        with command.make_context("bulkipacl", arguments or ["--help"]) as context:
+            code = command.invoke(context)
+    except typer.Exit as exc:
+        return exc.exit_code
     except typer.Abort:
         raise KeyboardInterrupt from None
     except _argument_error() as exc:
-        complain(_message_of(exc), "`bulkipacl COMMAND --help` shows what there is")
+        where = getattr(exc, "ctx", None)
+        verb = where.command_path if where is not None else "bulkipacl"
+        complain(_message_of(exc), f"`{verb} --help` shows what there is")
         return 2
     return code if isinstance(code, int) else 0
 

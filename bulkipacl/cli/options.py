@@ -91,6 +91,10 @@ AccountMaxInFlight = Annotated[
     ),
 ]
 Rate = Annotated[float | None, _flag("--rate", "Requests per account and second.", "R")]
+Headroom = Annotated[
+    str | None,
+    _flag("--headroom", "The share of an account's limit left to its other users.", "P%"),
+]
 Retries = Annotated[
     int | None, _flag("--retries", "Sendings of a row after its first.", "N", _DEFAULT.retries)
 ]

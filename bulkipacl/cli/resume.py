@@ -17,6 +17,7 @@ def resume(
     max_in_flight: o.MaxInFlight = None,
     account_max_in_flight: o.AccountMaxInFlight = None,
     rate: o.Rate = None,
+    headroom: o.Headroom = None,
     retries: o.Retries = None,
     timeout: o.Timeout = None,
     settle: o.Settle = None,
@@ -36,12 +37,14 @@ def resume(
     from bulkipacl.cli.terminal import Terminal, end
     from bulkipacl.credentials import load_credentials
     from bulkipacl.engine import apply as library
+    from bulkipacl.engine.job import check_outputs
 
     flags = {
         "ca_file": ca_file,
         "max_in_flight": max_in_flight,
         "account_max_in_flight": account_max_in_flight,
         "rate_per_s": rate,
+        "headroom": headroom,
         "retries": retries,
         "timeout": timeout,
         "settle_s": settle,
@@ -49,9 +52,10 @@ def resume(
         "max_failures": max_failures,
         "deadline": deadline,
     }
+    check_outputs([*(report or []), stream], [], run)
     settings = make_settings(library.saved_settings(run), flags)
     known = load_credentials(os.environ, credentials)
     with Terminal(progress, stream=stream, reports=report or [], as_json=as_json) as terminal:
         job = make_job(run, known, base_url, settings, **terminal.outputs)
         summary = library.resume(job, terminal)
-    return end(summary, as_json=as_json)
+    return end(summary, as_json=as_json, resume=library.resume_line(job, summary))

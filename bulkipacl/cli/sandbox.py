@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 import typer
@@ -11,7 +12,9 @@ from bulkipacl.cli import options as o
 
 def sandbox(
     host: Annotated[str, typer.Option(metavar="ADDRESS", help="On the loopback.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(metavar="N", help="0: any free one.")] = 8010,
+    port: Annotated[
+        int, typer.Option(metavar="N", min=0, max=65_535, help="0: any free one.")
+    ] = 8010,
     accounts: Annotated[int, typer.Option(metavar="N", help="A parent and its subaccounts.")] = 1,
     lists: Annotated[int, typer.Option(metavar="N", help="Lists per account.")] = 1,
     entries: Annotated[int, typer.Option(metavar="N", help="Entries per list.")] = 0,
@@ -86,6 +89,8 @@ def sandbox(
     except ValueError as exc:
         raise UsageError(str(exc), hint="`bulkipacl sandbox --help` lists the switches") from exc
     except OSError as exc:
+        # The event loop wraps the reason into a sentence of its own.
+        why = os.strerror(exc.errno) if exc.errno else str(exc)
         raise UsageError(
-            f"{host}:{port} cannot be used: {exc.strerror}", hint="--port 0 takes any free one"
+            f"port {port} of {host} cannot be used: {why}", hint="--port 0 takes any free one"
         ) from exc

@@ -12,7 +12,7 @@ from typing import Any
 
 from bulkipacl.credentials import CredentialMap
 from bulkipacl.engine.job import Job
-from bulkipacl.settings import Settings, parse_duration, parse_share
+from bulkipacl.settings import Settings, parse_duration, parse_headroom, parse_share
 from bulkipacl.twilio.hosts import resolve_base_url
 
 PER_SESSION = ("deadline_s", "max_failures", "max_failures_percent", "tls_ca_file")
@@ -26,6 +26,7 @@ def make_settings(saved: Mapping[str, Any], given: Mapping[str, Any]) -> Setting
     deadline = flags.pop("deadline", None)
     timeout_s = flags.pop("timeout", None)
     ca_file = flags.pop("ca_file", None)
+    headroom = flags.pop("headroom", None)
     if timeout_s is not None:
         connect_s = min(timeout_s, Settings().connect_timeout_s)
         flags |= {"timeout_s": timeout_s, "read_timeout_s": timeout_s}
@@ -34,6 +35,7 @@ def make_settings(saved: Mapping[str, Any], given: Mapping[str, Any]) -> Setting
         "max_failures": count,
         "max_failures_percent": percent,
         "deadline_s": None if deadline is None else parse_duration("--deadline", deadline),
+        "headroom": None if headroom is None else parse_headroom("--headroom", headroom),
         "tls_ca_file": None if ca_file is None else str(ca_file),
     }
     kept = {name: value for name, value in saved.items() if name not in PER_SESSION}

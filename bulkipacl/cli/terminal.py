@@ -21,7 +21,7 @@ import orjson
 
 from bulkipacl.cli.options import ProgressMode
 from bulkipacl.cli.progress import Progress, start_progress
-from bulkipacl.errors import UsageError
+from bulkipacl.errors import BulkError, UsageError
 from bulkipacl.intake import describe
 from bulkipacl.model import Problem, Summary
 from bulkipacl.report import exit_code, printable, summary_json, summary_text
@@ -105,11 +105,17 @@ class Terminal:
         else:
             self._unseen[problem.reason] += 1
 
+    def cut_off(self, error: BulkError) -> None:
+        """The input cannot be read on; what came before is carried out."""
+        self._tell_unseen()
+        self._say(f"bulkipacl: {printable(error.message)}")
+        self._say(
+            "  the rows before that are carried out; mend the input, and apply all of it again"
+        )
+
     def checked(self, rows: int, invalid: int) -> None:
         """The input is complete."""
-        for reason, count in self._unseen.items():
-            self._say(f"and {count:,} more of `{reason}`")
-        self._unseen.clear()
+        self._tell_unseen()
         if invalid:
             self._say(f"{invalid:,} of {rows:,} rows are invalid")
         elif self._is_shown():
@@ -133,6 +139,11 @@ class Terminal:
             self._progress = None
 
     # --- inside ---------------------------------------------------------------------------
+
+    def _tell_unseen(self) -> None:
+        for reason, count in self._unseen.items():
+            self._say(f"and {count:,} more of `{reason}`")
+        self._unseen.clear()
 
     def _is_shown(self) -> bool:
         return self._mode is not ProgressMode.NONE
@@ -159,14 +170,20 @@ class Terminal:
             self._say(f"--stream cannot be written any more ({exc.strerror}): the run goes on")
 
 
-def end(summary: Summary, *, as_json: bool = False) -> int:
-    """Print the summary; returns the exit code."""
+def end(summary: Summary, *, as_json: bool = False, resume: str | None = None) -> int:
+    """Print the summary; returns the exit code.
+
+    Args:
+        resume: the command that carries the run on, where something is left of it.
+    """
     code = exit_code(summary)
     sys.stderr.write(summary_text(summary) + "\n")
     for name in ("report.csv", "rejects.csv"):
         path = Path(summary.run_dir) / name
         if path.exists():
             sys.stderr.write(f"{name.split('.')[0]:<8} {printable(str(path))}\n")
+    if resume is not None:
+        sys.stderr.write(f"{'resume':<8} {printable(resume)}\n")
     sys.stderr.flush()
     if as_json:
         print_json(summary_json(summary))

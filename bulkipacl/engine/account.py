@@ -1,25 +1,28 @@
-"""One account on its way: its window, its pace, its credential's standing, its open lists.
+"""One account on its way: its limits, its credential's standing, what its lists want to send.
 
-`Account` is a lane of the scheduler: what its lists, rows and readings want to send lies in its
-queue, and it says whether one more may be in flight. It opens its lists one after the other, as
-many as keep the window full. Nothing of one account is ever waited for by another.
+    Account   a lane of the scheduler; says whether one more request may be in flight
+    Share     the account as one of its lists sees it
+
+What lists, rows and readings want to send lies in the account's queue, each list's in a place of
+its own, and the lists take turns. Nothing of one account is ever waited for by another.
 """
 
 from __future__ import annotations
 
-from collections import deque
+import math
 from collections.abc import Callable
 from typing import Protocol
 
 from aiolimiter import AsyncLimiter
 from anyio import Event
 
-from bulkipacl.engine.governor import Governor
+from bulkipacl.engine.governor import Binding, Governor, Ticket
 from bulkipacl.engine.ports import Sendable
 from bulkipacl.engine.retry import RetryBudget, backoff_s
 from bulkipacl.engine.scheduler import Lane
-from bulkipacl.model import ApiError, Attempt, Reach
-from bulkipacl.settings import CONFIRM_S, PACE_BURST_S, TROUBLED_AT_ONCE, Settings
+from bulkipacl.engine.turns import Place, Turns
+from bulkipacl.model import ApiError, Attempt, Learnt, Reach
+from bulkipacl.settings import CONFIRM_S, PACE_BURST_S, READY_ROWS, TROUBLED_AT_ONCE, Settings
 from bulkipacl.twilio import contract
 
 CREDENTIALS_REFUSED = "credentials_refused"
@@ -47,6 +50,9 @@ class Host(Protocol):
     def wake(self, lane: Lane) -> None:
         """The account may have become able to send."""
 
+    def hungry(self, account: Account) -> None:
+        """The account could do with more rows to send."""
+
     def account_stopped(self, number: int, sid: str, reason: str, error: ApiError) -> None:
         """Nothing more is sent for the account."""
 
@@ -55,23 +61,35 @@ class Account:
     """What one account has to send, and whether it may.
 
     Attributes:
+        governor: its window and its pace.
         in_flight: requests sent and unanswered.
-        throttled_count: answers of 429.
+        ended: rows that have ended.
         stopped: why nothing more is sent, or None.
+
+    Args:
+        learnt: what an earlier run found out about its limits.
     """
 
-    def __init__(self, host: Host, number: int, sid: str) -> None:
+    def __init__(self, host: Host, number: int, sid: str, learnt: Learnt | None = None) -> None:
         settings = host.settings
         self.number = number
         self.sid = sid
         self.retries = settings.retries
-        self.governor = Governor(settings.account_max_in_flight)
+        self.governor = Governor(
+            cap=min(settings.account_max_in_flight, settings.max_in_flight),
+            headroom=settings.headroom,
+            learnt=learnt,
+        )
         self.in_flight = 0
-        self.throttled_count = 0
+        self.ended = 0
         self.stopped: tuple[str, ApiError] | None = None
         self.is_scheduled = False
         self._host = host
-        self._queue: deque[Sendable] = deque()
+        self._queue = Turns()
+        self._share = Share(self, 0)
+        self._is_hungry = False
+        self._timer_at = math.inf
+        self._throttled_in_row = 0
         self._suspect: Sendable | None = None
         self._is_confirming = False
         self._tokens = 0
@@ -85,20 +103,31 @@ class Account:
 
     def can_send(self) -> bool:
         """Whether there is something that the window, the pace and the credential allow."""
-        # In trouble: one request at a time finds out whether it is over.
-        window = 1 if self._budget.is_empty else self.governor.window
-        if not self._queue or self.in_flight >= window:
+        if not self._queue.size:
             return False
+        if self._budget.is_empty and self.in_flight:
+            return False  # In trouble: one request at a time finds out whether it is over.
         if self._suspect is not None and not self._is_confirming:
+            return False
+        now_s = self._host.now()
+        if not self.governor.may_send(now_s, self.in_flight):
+            at_s = self.governor.wake_at_s(now_s)
+            if at_s is not None and at_s < self._timer_at:
+                self._timer_at = at_s
+                self._host.call_later(at_s - now_s, self._pace_allows)
             return False
         if self._rate_per_s is not None and self._tokens <= 0:
             self._wants_tokens.set()
             return False
         return True
 
-    def take(self) -> Sendable | None:
+    def _pace_allows(self) -> None:
+        self._timer_at = math.inf
+        self._host.wake(self)
+
+    def take(self) -> tuple[Sendable, Ticket] | None:
         """The next one, with its permit; None where it took itself back."""
-        sendable = self._queue.popleft()
+        sendable = self._queue.pop()
         if not sendable.may_send():
             if sendable is self._suspect:  # It was taken back; the next one will show.
                 self._suspect = None
@@ -107,26 +136,31 @@ class Account:
         if self._rate_per_s is not None:
             self._tokens -= 1
         self.in_flight += 1
-        return sendable
+        if not self._is_hungry and self.wants_more:
+            self._is_hungry = True
+            self._host.hungry(self)
+        return sendable, self.governor.on_send(self._host.now(), self.in_flight)
 
-    def returned(self, sendable: Sendable, attempt: Attempt) -> None:
+    def returned(self, sendable: Sendable, ticket: Ticket, attempt: Attempt) -> None:
         """An attempt ended: the permit is free again, and the sendable is told."""
         self.in_flight -= 1
-        self._learn(sendable, attempt)
+        self._learn(sendable, ticket, attempt)
         if sendable is self._suspect and attempt.status not in (401, 403):
             self._suspect = None
         sendable.answered(attempt)
 
-    def _learn(self, sendable: Sendable, attempt: Attempt) -> None:
-        """The account's health, from the answer alone."""
-        status = attempt.status
+    def _learn(self, sendable: Sendable, ticket: Ticket, attempt: Attempt) -> None:
+        """The account's limits and its health, from the answer alone."""
+        status, governor, now_s = attempt.status, self.governor, self._host.now()
         if status == 429:
-            self.governor.on_throttled()
-            self.throttled_count += 1
+            governor.on_throttled(now_s, ticket, attempt.concurrent, attempt.retry_after_s)
+            self._throttled_in_row += 1
         elif attempt.reach is not Reach.ANSWERED or status >= 500:
+            governor.on_no_lesson(now_s, ticket)
             self._budget.failed(is_silence=status == 0)
         else:
-            self.governor.on_answer()
+            governor.on_answered(now_s, ticket, attempt.concurrent, attempt.duration_s)
+            self._throttled_in_row = 0
             self._budget.went_well()
             self._trouble_since = None
             self._troubled.clear()
@@ -142,9 +176,11 @@ class Account:
             self.stop(BLOCKED, ApiError(error.status, error.code, message, error.more_info))
 
     @property
-    def queued(self) -> int:
-        """Requests waiting for a permit."""
-        return len(self._queue)
+    def binding(self) -> Binding:
+        """What holds the account back just now."""
+        if self._rate_per_s is not None and self._tokens <= 0 and self._queue.size:
+            return "cap"
+        return self.governor.binding
 
     async def keep_pace(self) -> None:
         """Fetch a token for each request, under `--rate`. Runs until cancelled.
@@ -166,6 +202,26 @@ class Account:
 
     # --- what lists, rows and readings ask ------------------------------------------------
 
+    def share(self, rows: int) -> Share:
+        """A place in the queue for one more list, which has so many rows to send."""
+        share = Share(self, rows)
+        self._queue.opened(share)
+        self._is_hungry = False
+        return share
+
+    def closed(self, share: Share) -> None:
+        """A list is done with."""
+        self._queue.closed(share)
+
+    @property
+    def wants_more(self) -> bool:
+        """Whether the open lists hold fewer rows, not yet sent, than keep the window full.
+
+        Not while the account gives nothing but trouble: then it would hoard lists.
+        """
+        is_short = self._queue.rows < 2.0 * self.governor.window + READY_ROWS
+        return is_short and self._trouble_since is None
+
     def now(self) -> float:
         """The event loop's time, in seconds."""
         return self._host.now()
@@ -175,28 +231,47 @@ class Account:
         """Whether the account as a whole gets nothing but trouble, and not one request of it."""
         return len(self._troubled) >= TROUBLED_AT_ONCE and not self._host.is_stopping
 
-    def push(self, sendable: Sendable) -> None:
-        """Queue it; or drop it, if the account is stopped."""
+    def enqueue(self, place: Place, sendable: Sendable) -> None:
+        """Queue it in its list's place; or drop it, if the account is stopped."""
         if self.stopped is not None:
             sendable.dropped(*self.stopped)
             return
-        self._queue.append(sendable)
+        self._queue.push(place, sendable)
         self._host.wake(self)
 
+    def push(self, sendable: Sendable) -> None:
+        """Queue what belongs to no list."""
+        self.enqueue(self._share, sendable)
+
     def again(self, sendable: Sendable, failures: int, attempt: Attempt | None) -> None:
-        """Queue it after a back-off. Meanwhile it holds nothing."""
+        """Queue it after a back-off, as `Share` does."""
+        self._share.again(sendable, failures, attempt)
+
+    def throttled(self, sendable: Sendable, attempt: Attempt) -> None:
+        """It was answered 429."""
+        self._share.throttled(sendable, attempt)
+
+    def refused(self, sendable: Sendable, error: ApiError) -> None:
+        """The credential was refused."""
+        self._share.refused(sendable, error)
+
+    def after_backoff(
+        self, place: Place, sendable: Sendable, failures: int, attempt: Attempt | None
+    ) -> None:
+        """Queue it later. Meanwhile it holds no permit."""
         hint_s = attempt.retry_after_s if attempt is not None else None
         if self.is_in_trouble:
             failures = max(failures, 4)
         self._host.call_later(
-            backoff_s(failures, hint_s, self._host.uniform), lambda: self.push(sendable)
+            backoff_s(failures, hint_s, self._host.uniform), lambda: self.enqueue(place, sendable)
         )
 
-    def throttled(self, sendable: Sendable, attempt: Attempt) -> None:
-        """It was answered 429: not processed, so it is sent again and that costs no attempt."""
-        self.again(sendable, min(self.governor.throttled_in_row - 1, 6), attempt)
+    @property
+    def throttled_in_row(self) -> int:
+        """Answers of 429 since the last answer of another kind."""
+        return self._throttled_in_row
 
-    def refused(self, sendable: Sendable, error: ApiError) -> None:
+    def confirm(self, place: Place, sendable: Sendable, error: ApiError) -> None:
         """The credential was refused. Once may be a passing fault: it is confirmed, alone."""
         if self.stopped is not None:
             sendable.dropped(*self.stopped)
@@ -207,11 +282,11 @@ class Account:
             self.stop(CREDENTIALS_REFUSED, error)
             sendable.dropped(CREDENTIALS_REFUSED, error)
         else:
-            self._queue.append(sendable)
+            self._queue.push(place, sendable)
 
     def _confirm(self) -> None:
         if self._suspect is not None and self.stopped is None:
-            self._queue.appendleft(self._suspect)
+            self._queue.put_first(self._suspect)
             self._is_confirming = True
             self._host.wake(self)
 
@@ -221,6 +296,48 @@ class Account:
             return
         self.stopped = (reason, error)
         self._host.account_stopped(self.number, self.sid, reason, error)
-        queue, self._queue = self._queue, deque()
-        for sendable in queue:
+        for sendable in self._queue.drain():
             sendable.dropped(reason, error)
+
+
+class Share(Place):
+    """The account as one of its lists sees it: its own place in the queue."""
+
+    __slots__ = ("_account", "retries", "sid")
+
+    def __init__(self, account: Account, rows: int) -> None:
+        super().__init__(rows)
+        self._account = account
+        self.sid = account.sid
+        self.retries = account.retries
+
+    @property
+    def stopped(self) -> tuple[str, ApiError] | None:
+        """Why nothing more is sent for the account, or None."""
+        return self._account.stopped
+
+    @property
+    def is_in_trouble(self) -> bool:
+        """Whether the account as a whole gets nothing but trouble."""
+        return self._account.is_in_trouble
+
+    def now(self) -> float:
+        """The event loop's time, in seconds."""
+        return self._account.now()
+
+    def push(self, sendable: Sendable) -> None:
+        """Queue it; or drop it, if the account is stopped."""
+        self._account.enqueue(self, sendable)
+
+    def again(self, sendable: Sendable, failures: int, attempt: Attempt | None) -> None:
+        """Queue it after a back-off. Meanwhile it holds nothing."""
+        self._account.after_backoff(self, sendable, failures, attempt)
+
+    def throttled(self, sendable: Sendable, attempt: Attempt) -> None:
+        """It was answered 429: not processed, so it is sent again and that costs no attempt."""
+        failures = min(self._account.throttled_in_row - 1, 6)
+        self._account.after_backoff(self, sendable, failures, attempt)
+
+    def refused(self, sendable: Sendable, error: ApiError) -> None:
+        """The credential was refused: confirm that, or stop the account."""
+        self._account.confirm(self, sendable, error)

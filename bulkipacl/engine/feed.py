@@ -1,7 +1,8 @@
 """Which list is opened next: one of each account in its turn.
 
-Accounts come in the order of the input, and each has one list open before any has two, so that a
-large account never keeps another one waiting. A list that is open, or whose outcomes are not yet
+New accounts come in the order of the input, by turns with those that want further lists: those
+whose open lists hold too few rows to keep their window full. So an account never keeps another one
+waiting, however large or slow it is. A list that is open, or whose outcomes are not yet
 in the store, is not opened a second time: what arrives for it meanwhile is its next round.
 """
 
@@ -11,7 +12,6 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 
 from bulkipacl.engine.account import Account
-from bulkipacl.settings import ACCOUNT_OPEN_LISTS
 
 
 class Feed:
@@ -27,6 +27,7 @@ class Feed:
         self._unseen: deque[tuple[int, str]] = deque()
         self._turns: deque[Account] = deque()
         self._in_turn: set[int] = set()
+        self._is_new_next = True
         self._backlog: dict[int, deque[int]] = {}
         self._queued: set[int] = set()
         self._open: dict[int, Account] = {}
@@ -54,6 +55,12 @@ class Feed:
 
     def take(self) -> tuple[Account, int] | None:
         """The next list to open, which then counts as open."""
+        is_new_next, self._is_new_next = self._is_new_next, not self._is_new_next
+        if is_new_next:
+            return self._take_new() or self._take_further()
+        return self._take_further() or self._take_new()
+
+    def _take_new(self) -> tuple[Account, int] | None:
         while self._unseen:
             started = self._start(*self._unseen.popleft())
             if started is not None:
@@ -62,14 +69,24 @@ class Feed:
                     self.queue(account, list_id)
                 if lists:
                     return self._take_of(account)
+        return None
+
+    def _take_further(self) -> tuple[Account, int] | None:
         while self._turns:
             account = self._turns.popleft()
             self._in_turn.discard(account.number)
-            is_full = self._open_of[account.number] >= ACCOUNT_OPEN_LISTS
+            is_full = self._open_of[account.number] and not account.wants_more
             if self._backlog.get(account.number) and not is_full:
                 return self._take_of(account)
-            # A full one comes back when one of its lists closes.
+            # A full one comes back when it is hungry, or when one of its lists closes.
         return None
+
+    def hungry(self, account: Account) -> bool:
+        """The account can do with another list; whether it has one."""
+        has_backlog = bool(self._backlog.get(account.number))
+        if has_backlog:
+            self._wait(account)
+        return has_backlog
 
     def _take_of(self, account: Account) -> tuple[Account, int]:
         list_id = self._backlog[account.number].popleft()
@@ -90,13 +107,12 @@ class Feed:
         """A list that was taken is not opened after all."""
         self._leave(list_id)
 
-    def closed(self, list_id: int, *, has_more: bool) -> Account:
+    def closed(self, list_id: int, *, has_more: bool) -> None:
         """A list is done with, but for the commit of what it had to say."""
-        account = self._leave(list_id)
+        self._leave(list_id)
         self._closing.add(list_id)
         if has_more:
             self._again.add(list_id)
-        return account
 
     def committed(self, list_id: int) -> bool:
         """All that a closed list had to say is in the store; whether it is to be opened again."""
@@ -105,12 +121,11 @@ class Feed:
         self._again.discard(list_id)
         return is_again
 
-    def _leave(self, list_id: int) -> Account:
+    def _leave(self, list_id: int) -> None:
         account = self._open.pop(list_id)
         self._open_of[account.number] -= 1
         if self._backlog.get(account.number):
             self._wait(account)
-        return account
 
     def has_left(self, account: Account) -> bool:
         """Whether an account has lists open or, as far as is known, still to be opened."""

@@ -1,30 +1,364 @@
-"""How much an account may have in flight. Pure.
+"""How fast an account is driven, with no limit known beforehand. Pure: time comes in.
 
-`Governor` answers one question, how many requests may be in flight just now, and is told of
-every answer. Here the window is a number given by the user.
+One governor per account. It looks for two hidden limits at once, on requests in flight (`window`)
+and on requests per second (`pace`), and a request may be sent when both allow it. Which of them
+a refusal is about is told from what was let in around it:
+
+- a limit on requests in flight refuses at the top alone: what was accepted was never as high;
+- a limit on the rate refuses and lets in by turns at the same height, or even at height one.
+
+The second is a suspicion, not a proof: a ceiling that blurs (requests under way, other clients
+that come and go) looks alike. So the pace is a trial: where pacing does not end the refusals, it is
+given up. It sends nothing, sleeps never, and draws no random number; the rows' own back-off
+is in `retry`.
+
+    Governor   the whole
 """
 
 from __future__ import annotations
 
+from typing import Literal
+
+from bulkipacl.engine.headroom import Headroom
+from bulkipacl.engine.pace import BURST_S, MEASURED, Pace, Spacing
+from bulkipacl.engine.window import Window
+from bulkipacl.model import Learnt
+
+Binding = Literal["window", "pace", "cap", "demand"]
+"""What holds an account back: a hidden limit of either kind, the user's own, or nothing."""
+
+Ticket = tuple[int, int, float]
+"""A request: its number from 1, its height (in flight when it was sent, itself included), when."""
+
+SUSPICIONS = 1.5
+SUSPECTS_LET_IN = 5
+"""Turns of refused and let in, and requests let in meanwhile, that make a rate limit likely."""
+
+FORGET = 0.01
+FORGET_SMALL = 0.0006
+"""An answer takes so much off the suspicions, so that chance meetings do not add up: the second for
+each place of the window, since a small one blurs less and meets its limit more seldom."""
+
+SPARED = 500
+"""Answers for which the rate is then above suspicion; doubled each time."""
+
+ROUND_TRIP_S = 0.2
+"""Assumed until the first answer."""
+
+SPREAD = 2.0
+"""A window is spread over its round trip at this multiple of its own rate, as TCP paces (Linux:
+twice in slow start): otherwise answers that come together make sends that go together, and a
+limit on the rate refuses them though the rate is low. Twice leaves room for growth."""
+
+SPREAD_EVERY = 16
+"""Answers after which the spread follows the round trip; it follows the window at once."""
+
+HINT_MAX_S = 10.0
+"""A Retry-After stops a whole account only where nothing else is let in, and no longer than this:
+a row that was given the hint waits for itself, and one row in 300 is meant to be refused."""
+
+GOODPUT_OVER = 16
+GOODPUT_HEIGHT = 16
+"""Answers over which the goodput is measured, for want of two refusals to measure between; and up to
+which height it will do, since in a wide window the goodput alone shows nothing."""
+
+TOP_EVERY = 512
+"""Answers after which an accepted height is forgotten, at the latest twice as many."""
+
 
 class Governor:
-    """The window of one account.
+    """The window and the pace of one account.
 
     Attributes:
-        window: requests that may be in flight at once.
-        throttled_in_row: answers of 429 since the last answer of another kind.
+        sent: requests so far.
+        throttled: answers of 429 so far.
+
+    Args:
+        cap: the user's own limit on requests in flight.
+        headroom: the share of what the account allows that is left to its other users, 0 to
+            below 1; what they use beside it is taken from `Twilio-Concurrent-Requests`.
+        learnt: what an earlier run found out: the search starts a quarter below it.
+
+    Cost: about 1 us a request for `may_send`, `on_send` and `on_answered` together.
     """
 
-    __slots__ = ("throttled_in_row", "window")
+    __slots__ = (
+        "_answered",
+        "_answered_from_s",
+        "_cap",
+        "_clean_from",
+        "_goodput",
+        "_headroom",
+        "_in_flight",
+        "_is_timed",
+        "_limit",
+        "_pace",
+        "_reason",
+        "_round_trip_s",
+        "_spacing",
+        "_spared",
+        "_spared_next",
+        "_spread",
+        "_suspect",
+        "_top",
+        "_top_before",
+        "_top_left",
+        "_window",
+        "sent",
+        "throttled",
+    )
 
-    def __init__(self, window: int) -> None:
-        self.window = window
-        self.throttled_in_row = 0
+    def __init__(
+        self,
+        *,
+        cap: int,
+        headroom: float = 0.0,
+        learnt: Learnt | None = None,
+    ) -> None:
+        self.throttled = 0
+        self._cap = cap
+        self._window = Window(cap, learnt.window * 0.75 if learnt is not None else None)
+        self._headroom = Headroom(headroom) if headroom else None
+        self._limit = self._window.limit
+        self._pace: Pace | None = None
+        self._round_trip_s = learnt.round_trip_s if learnt is not None else ROUND_TRIP_S
+        self._is_timed = learnt is not None
+        self._spread = self._spacing = Spacing(1.0, 1.0)
+        self.sent = 0
+        self._in_flight = 0
+        self._reason: Binding = "demand"
+        self._suspect = _Refusals()
+        self._spared = 0
+        self._spared_next = SPARED
+        self._top = self._top_before = 0
+        self._top_left = TOP_EVERY
+        self._clean_from = 0
+        self._answered = 0
+        self._answered_from_s = 0.0
+        self._goodput = (0, 1.0)
+        if learnt is not None and learnt.pace_per_s is not None:
+            self._begin_pace(0.0, learnt.pace_per_s * 0.75, MEASURED)
+        self._follow()
 
-    def on_answer(self) -> None:
-        """An answer that was not a 429."""
-        self.throttled_in_row = 0
+    # --- whether to send --------------------------------------------------------------------
 
-    def on_throttled(self) -> None:
+    def may_send(self, now_s: float, in_flight: int) -> bool:
+        """Whether one more request may be sent now, beside so many in flight."""
+        if in_flight >= self._limit:
+            self._reason = "window"
+            return False
+        if now_s < self._spacing.ready_s:
+            self._reason = "window"
+            if self._pace is not None:
+                self._reason = "pace"
+                self._pace.held_back(now_s)
+            return False
+        self._reason = "demand"
+        return True
+
+    def wake_at_s(self, now_s: float) -> float | None:
+        """When the pace allows the next one, or None where it does so now."""
+        ready_s = self._spacing.ready_s
+        return ready_s if ready_s > now_s else None
+
+    # --- what happened ----------------------------------------------------------------------
+
+    def on_send(self, now_s: float, in_flight: int) -> Ticket:
+        """A request was sent, the n-th in flight. Its ending is told with what this returns."""
+        self.sent = number = self.sent + 1
+        self._in_flight = in_flight
+        self._spacing.sent(now_s)
+        return (number, in_flight, now_s)
+
+    def on_answered(
+        self, now_s: float, ticket: Ticket, concurrent: int | None, duration_s: float
+    ) -> None:
+        """An answer that shows that the request was processed, whatever it says.
+
+        Args:
+            concurrent: the account's requests in flight by `Twilio-Concurrent-Requests`.
+        """
+        number, height, _ = ticket
+        in_flight = self._in_flight
+        if self._is_timed:
+            self._round_trip_s += 0.1 * (duration_s - self._round_trip_s)
+        else:
+            self._round_trip_s, self._is_timed = max(duration_s, 1e-4), True
+        window = self._window
+        settled = window.answered(now_s, number, height, in_flight, self.sent)
+        if self._headroom is not None:
+            self._headroom.answered(window, concurrent, in_flight, height, settled=settled)
+        self._in_flight = in_flight - 1
+        if number > self._clean_from:
+            if height > self._top:
+                self._top = height
+            self._top_left -= 1
+            if not self._top_left:
+                self._top_before, self._top, self._top_left = self._top, height, TOP_EVERY
+        if self._suspect.score or self._spared:
+            self._calm()
+        self._answered += 1
+        if (
+            self._answered >= GOODPUT_OVER
+            and now_s - self._answered_from_s > 2.0 * self._round_trip_s
+        ):
+            self._goodput = (self._answered, now_s - self._answered_from_s)
+            self._answered, self._answered_from_s = 0, now_s
+        if self._pace is not None:
+            self._pace.answered(now_s, self._round_trip_s)
+            if self._pace.per_s * self._round_trip_s > 2.0 * window.limit + 2.0:
+                self._end_pace()
+        limit = window.limit if self._headroom is None else self._headroom.limit(window.limit)
+        if limit != self._limit or not number % SPREAD_EVERY:
+            self._limit = limit
+            self._follow()
+
+    def on_throttled(
+        self, now_s: float, ticket: Ticket, concurrent: int | None, retry_after_s: float | None
+    ) -> None:
         """An answer of 429: the request was not processed."""
-        self.throttled_in_row += 1
+        number, height, sent_s = ticket
+        self.throttled += 1
+        self._in_flight -= 1
+        refusals = self._suspect
+        top = max(self._top, self._top_before)
+        refusals.add(ticket, top, self._window.raised_at if self._pace is None else 0)
+        self._clean_from = self.sent
+        let_in, over_s = refusals.measured(number, sent_s)
+        if self._pace is not None:
+            if height > top and height > 1:
+                self._refused_window(now_s, height)
+            else:
+                self._refused_pace(self._pace, number, let_in, over_s)
+                if refusals.let_in_between == 0 and height == 1 and retry_after_s is not None:
+                    hint_s = min(max(retry_after_s, 0.0), HINT_MAX_S)
+                    self._pace.spacing.pause_until(now_s + hint_s)
+        elif height == 1:
+            # Nothing else of ours was in flight, so it cannot be about that.
+            is_blind = let_in < 2
+            per_s = 0.5 / self._round_trip_s if is_blind else let_in / over_s
+            self._begin_pace(now_s, per_s, 0 if is_blind else let_in)
+        elif refusals.score >= SUSPICIONS and not self._spared:
+            if let_in < SUSPECTS_LET_IN or over_s < self._round_trip_s / 2:
+                let_in, over_s = self._goodput if height <= GOODPUT_HEIGHT else (0, 1.0)
+            if let_in:
+                self._begin_pace(now_s, let_in / over_s, let_in)
+            else:
+                self._refused_window(now_s, height)
+        else:
+            self._refused_window(now_s, height)
+        if let_in >= MEASURED:
+            refusals.anchor(number, sent_s)
+        self._limit = self._window.limit
+        if self._headroom is not None:
+            self._limit = self._headroom.limit(self._limit)
+        self._follow()
+
+    def on_no_lesson(self, now_s: float, ticket: Ticket) -> None:
+        """A timeout, a reset, a server error: it says nothing about the account's limits."""
+        self._in_flight -= 1
+
+    def _refused_window(self, now_s: float, height: int) -> None:
+        self._window.refused(now_s, height, self._in_flight, self.sent, self._round_trip_s)
+        self._top = self._top_before = 0
+
+    def _refused_pace(self, pace: Pace, number: int, let_in: int, over_s: float) -> None:
+        pace.refused(number, self.sent, let_in, over_s)
+        if pace.is_futile:
+            self._window.narrow_to(pace.per_s * self._round_trip_s)
+            self._end_pace()
+            self._spared, self._spared_next = self._spared_next, 2 * self._spared_next
+
+    def _begin_pace(self, now_s: float, per_s: float, let_in: int) -> None:
+        pace = self._pace = Pace(now_s, per_s, self.sent, let_in)
+        self._spacing = pace.spacing
+        self._suspect.score = 0.0
+        self._window.open_to(2.0 * pace.per_s * self._round_trip_s + 2.0, self.sent)
+
+    def _end_pace(self) -> None:
+        self._pace = None
+        self._spacing = self._spread
+        self._suspect.score = 0.0
+
+    def _follow(self) -> None:
+        per_s = SPREAD * self._limit / self._round_trip_s
+        self._spread.set(per_s, max(1.0, per_s * BURST_S))
+
+    def _calm(self) -> None:
+        forget = min(FORGET, FORGET_SMALL * self._limit)
+        self._suspect.score = max(0.0, self._suspect.score - forget)
+        if self._spared:
+            self._spared -= 1
+
+    # --- what is shown ----------------------------------------------------------------------
+
+    @property
+    def window(self) -> float:
+        """Requests that may be in flight."""
+        return float(self._limit)
+
+    @property
+    def pace_per_s(self) -> float | None:
+        """Requests per second that may be sent, or None where only the window limits them."""
+        return self._pace.per_s if self._pace is not None else None
+
+    @property
+    def binding(self) -> Binding:
+        """What held the last request back; "demand" where nothing does."""
+        if self._reason == "window":
+            if self._in_flight < self._limit:
+                return "demand"
+            return "cap" if self._limit == self._cap else "window"
+        return self._reason
+
+    def learnt(self) -> Learnt | None:
+        """What was found out so far; None where no limit was met."""
+        if not self.throttled:
+            return None
+        return Learnt(self._window.value, self.pace_per_s, self._round_trip_s)
+
+
+class _Refusals:
+    """The refusals in the order of sending, and what was let in between them.
+
+    Attributes:
+        score: turns of refused and let in at one height, less what was forgotten.
+        let_in_between: requests let in between the last two refusals.
+    """
+
+    __slots__ = ("_height", "_number", "_others", "_since", "_since_s", "let_in_between", "score")
+
+    def __init__(self) -> None:
+        self.score = 0.0
+        self.let_in_between = 0
+        self._number = 0
+        self._height = 0
+        self._since = 0
+        self._since_s = 0.0
+        self._others = 0
+
+    def add(self, ticket: Ticket, top: int, raised_at: int) -> None:
+        """One more refusal, by a window that was last raised at the request of that number."""
+        number, height, sent_s = ticket
+        if number < self._number:  # Overtaken under way.
+            self._others += 1
+            return
+        # What was sent between two refusals and is not refused so far counts as let in, because
+        # a refusal is there sooner than any other answer.
+        self.let_in_between = number - self._number - 1
+        if height <= top or (height <= self._height and raised_at < self._number):
+            self.score += self.let_in_between > 0
+        if raised_at <= self._since:
+            self._others += 1
+        else:
+            self.anchor(number, sent_s)
+        self._number = number
+        self._height = height
+
+    def anchor(self, number: int, sent_s: float) -> None:
+        """Measure from this refusal on."""
+        self._since, self._since_s, self._others = number, sent_s, 0
+
+    def measured(self, number: int, sent_s: float) -> tuple[int, float]:
+        """Requests let in since the anchor up to a refusal, and over how many seconds."""
+        return max(0, number - self._since - self._others), sent_s - self._since_s

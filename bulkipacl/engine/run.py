@@ -11,21 +11,23 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import anyio
 import orjson
 from anyio.abc import TaskGroup
 
-from bulkipacl.engine.account import BLOCKED, CREDENTIALS_REFUSED, Account
+from bulkipacl.engine.account import BLOCKED, CREDENTIALS_REFUSED, Account, Share
 from bulkipacl.engine.acl import OpenList
 from bulkipacl.engine.committer import Committer, Offload, in_thread
 from bulkipacl.engine.feed import Feed
 from bulkipacl.engine.naming import Naming
+from bulkipacl.engine.sampling import Sampler, sample
 from bulkipacl.engine.scheduler import Lane, Scheduler
 from bulkipacl.errors import BulkError, CredentialError
 from bulkipacl.intake import check_rows
-from bulkipacl.model import GOOD_OUTCOMES, ApiError, Outcome, Problem, Row, RowResult
+from bulkipacl.model import GOOD_OUTCOMES, ApiError, Learnt, Outcome, Problem, Row, RowResult
 from bulkipacl.settings import (
     OPEN_LISTS,
     PERCENT_FROM_ROWS,
@@ -44,6 +46,14 @@ _CREDENTIALS_HINT = "check the credential of this account (`bulkipacl check`), t
 _RESUME_HINT = "`bulkipacl resume` the run to carry it out"
 
 
+class _Open(NamedTuple):
+    """A list that is open: whose it is, its place in the queue, and itself."""
+
+    account: Account
+    share: Share
+    acl: OpenList
+
+
 class Engine:
     """Carries out all rows of a run directory that have no outcome.
 
@@ -56,6 +66,7 @@ class Engine:
         offload: runs a commit, which blocks.
         on_ended: told of rows whose outcome has just become durable.
         reach: raises CredentialError where an account has no credential.
+        learnt: what earlier runs found out about the limits of accounts, by sid.
     """
 
     def __init__(
@@ -67,6 +78,7 @@ class Engine:
         offload: Offload = in_thread,
         on_ended: Callable[[Sequence[RowResult]], None] | None = None,
         reach: Callable[[str], object] | None = None,
+        learnt: Mapping[str, Learnt] | None = None,
         rng: random.Random | None = None,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
@@ -82,9 +94,12 @@ class Engine:
         self._committer = Committer(directory, offload, on_ended)
         self._reach = reach
         self._throttled_before = 0
+        self._learnt_before = learnt or {}
+        self._learnt: dict[str, Learnt] = {}
+        self._sampler: Sampler
         self._is_blocked = False
         self._feed = Feed(self._start)
-        self._open: dict[int, tuple[Account, OpenList]] = {}
+        self._open: dict[int, _Open] = {}
         self._unsettled: set[int] = set()
         self._naming = Naming(self)
         self._is_input_open = False
@@ -119,6 +134,8 @@ class Engine:
                 if self.settings.deadline_s is not None:
                     self._loop.call_later(self.settings.deadline_s, self.stop, DEADLINE)
                 self._group.start_soon(self._commit_all)
+                self._sampler = Sampler(self.accounts, started_at)
+                self._sample()
                 self.go_on()
                 await self._done.wait()
                 self._scheduler.close()
@@ -126,10 +143,28 @@ class Engine:
         except BaseExceptionGroup as group:
             raise first_error(group) from None
         finally:
+            self._scheduler.close()  # Timers of accounts and rows may still come.
+            for account in self.accounts.values():
+                self._take_leave(account)
             await self._committer.flush()
             if not self._committer.is_broken:
                 figures = {"requests": self.requests, "throttled": self.throttled}
                 views.add_up(self.directory, figures | {"elapsed_s": self.now() - started_at})
+
+    def _sample(self) -> None:
+        if self._scheduler.is_closed:
+            return
+        self._committer.batch.samples += self._sampler.take(self.wall_clock())
+        self._committer.soon()
+        self._loop.call_later(self._sampler.next_in_s(self.now()), self._sample)
+
+    def _take_leave(self, account: Account) -> None:
+        """An account is done with: keep what was found out about it."""
+        learnt = account.governor.learnt()
+        if learnt is not None:
+            self._learnt[account.sid] = learnt
+        if account.governor.sent:
+            self._committer.batch.samples.append(sample(account, self.wall_clock()))
 
     async def _commit_all(self) -> None:
         await self._committer.work()
@@ -138,17 +173,20 @@ class Engine:
     def stop(self, reason: str) -> None:
         """Begin nothing new; what is in flight ends, what is ambiguous is read back."""
         if self.stopping:
+            # A person's word stands above the run's own limits: 130 is the first of the exit codes.
+            if reason not in (DEADLINE, MAX_FAILURES):
+                self.stopping = reason
             return
         self.stopping = reason
         self._feed.clear()
-        for _, one in list(self._open.values()):
+        for _, _, one in list(self._open.values()):
             one.halt()
         self._check_done()
 
     def stop_now(self, reason: str) -> None:
         """Cut what is in flight. Its rows are unknown until a resume settles them."""
-        self.stopping = self.stopping or reason
-        for account, one in self._open.values():
+        self.stopping = reason
+        for account, _, one in self._open.values():
             self.leave(account, one.never_sent())
         self._group.cancel_scope.cancel()
 
@@ -175,7 +213,12 @@ class Engine:
     @property
     def throttled(self) -> int:
         """Answers of 429 in this session."""
-        return self._throttled_before + sum(a.throttled_count for a in self.accounts.values())
+        return self._throttled_before + sum(a.governor.throttled for a in self.accounts.values())
+
+    @property
+    def learnt(self) -> dict[str, Learnt]:
+        """What was found out about the limits of accounts, by sid, once the run has ended."""
+        return self._learnt
 
     @property
     def open_lists(self) -> int:
@@ -216,7 +259,7 @@ class Engine:
     # --- opening lists --------------------------------------------------------------------
 
     def _start_account(self, number: int, sid: str) -> Account:
-        account = Account(self, number, sid)
+        account = Account(self, number, sid, self._learnt_before.get(sid))
         if self._reach is not None:
             try:
                 self._reach(sid)
@@ -263,9 +306,11 @@ class Engine:
 
     def _open_list(self, account: Account, list_id: int) -> None:
         info = views.list_info(self.directory, list_id)
-        if not info.sid:
+        if not info.sid or self._naming.is_busy(account):
+            # A name that is being looked up may turn out to be this list: its rows come in between.
             self._feed.put_back(list_id)
-            self._naming.look_up(account, {info.id: info.name})
+            names = {} if info.sid else {info.id: info.name}
+            self._naming.look_up(account, names, [info.id] if info.sid else [])
             return
         rows = views.rows_to_do(self.directory, list_id, ROUND_ROWS)
         has_more = len(rows) == ROUND_ROWS
@@ -274,8 +319,9 @@ class Engine:
         is_gap = self.settings.no_gap and (
             self._has_stray_gap or views.has_invalid_creates(self.directory, list_id)
         )
-        one = OpenList(self, account, info, rows, has_more=has_more, is_gap=is_gap)
-        self._open[list_id] = (account, one)
+        share = account.share(len(rows))
+        one = OpenList(self, share, info, rows, has_more=has_more, is_gap=is_gap)
+        self._open[list_id] = _Open(account, share, one)
         one.start()
 
     def _without_invalid(self, rows: list[Row]) -> list[Row]:
@@ -294,10 +340,12 @@ class Engine:
         """A list is done with; its open round, if a number is given, is closed."""
         if is_unsettled:
             self._unsettled.add(list_id)
-        del self._open[list_id]
+        account, share, one = self._open.pop(list_id)
+        account.closed(share)
+        account.ended += one.rows_count
         if round_number is not None:
             self._committer.batch.closed.append((list_id, round_number))
-        account = self._feed.closed(list_id, has_more=has_more)
+        self._feed.closed(list_id, has_more=has_more)
         # A next round asks the store what is left to do: after the commit that says so.
         self._committer.batch.after.append(lambda: self._closed(account, list_id))
         self._committer.soon(is_urgent=has_more)
@@ -318,7 +366,8 @@ class Engine:
         if account.in_flight or self._feed.has_left(account) or self.settings.rate_per_s:
             return
         if self.accounts.pop(account.number, None) is not None:
-            self._throttled_before += account.throttled_count
+            self._throttled_before += account.governor.throttled
+            self._take_leave(account)
             self._feed.forget(account)
 
     # --- what accounts and lists ask ------------------------------------------------------
@@ -330,6 +379,11 @@ class Engine:
     def call_later(self, delay_s: float, call: Callable[[], None]) -> None:
         """Call it from the event loop after so long."""
         self._loop.call_later(max(delay_s, 0.0), call)
+
+    def hungry(self, account: Account) -> None:
+        """An account could do with more rows to send."""
+        if self._feed.hungry(account):
+            self._loop.call_soon(self._open_lists)
 
     def wake(self, lane: Lane) -> None:
         """An account may have become able to send."""
@@ -355,7 +409,7 @@ class Engine:
         self._committer.batch.results.append(result)
         self._committer.soon()
 
-    def leave(self, account: Account, numbers: Iterable[int]) -> None:
+    def leave(self, account: Account | Share, numbers: Iterable[int]) -> None:
         """These rows were never sent, and are not in this session: not_attempted."""
         reason, error = account.stopped or (self.stopping, ApiError(0))
         for number in numbers:
@@ -403,7 +457,7 @@ class Engine:
         self._committer.soon()
         if number in self.accounts:
             self._feed.forget(self.accounts[number])
-        for account, one in list(self._open.values()):
+        for account, _, one in list(self._open.values()):
             if account.number == number:
                 one.halt()
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import Protocol
+from typing import Any, Protocol
 
 from anyio.abc import TaskGroup
 
@@ -28,11 +28,17 @@ class Lane(Protocol):
     def can_send(self) -> bool:
         """Whether there is one that may be sent now."""
 
-    def take(self) -> Sendable | None:
-        """The next one, with its permit taken; None where it took itself back."""
+    def take(self) -> tuple[Sendable, Any] | None:
+        """The next one, with its permit taken; None where it took itself back.
 
-    def returned(self, sendable: Sendable, attempt: Attempt) -> None:
+        The permit, of a kind that the lane alone knows, comes back with the attempt.
+        """
+
+    def returned(self, sendable: Sendable, permit: Any, attempt: Attempt) -> None:
         """An attempt has ended: give the permit back and pass it on."""
+
+
+Taken = tuple[Lane, Sendable, Any]
 
 
 class Scheduler:
@@ -41,6 +47,7 @@ class Scheduler:
     Attributes:
         in_flight: requests sent and unanswered.
         sent: requests sent so far.
+        is_closed: nothing more is sent.
     """
 
     def __init__(self, transport: Transport, limit: int) -> None:
@@ -48,19 +55,20 @@ class Scheduler:
         self.sent = 0
         self._transport = transport
         self._limit = limit
+        self._workers = 0
+        self._group: TaskGroup
         self._lanes: deque[Lane] = deque()
-        self._idle: deque[asyncio.Future[tuple[Lane, Sendable] | None]] = deque()
-        self._is_closed = False
+        self._idle: deque[asyncio.Future[Taken | None]] = deque()
+        self.is_closed = False
         self._is_handling = False
 
     def start(self, group: TaskGroup) -> None:
-        """Start the workers."""
-        for _ in range(self._limit):
-            group.start_soon(self._work)
+        """Begin; workers are started when there is work for one more, up to the limit."""
+        self._group = group
 
     def close(self) -> None:
         """Let every worker end once it has nothing in hand."""
-        self._is_closed = True
+        self.is_closed = True
         while self._idle:
             waiter = self._idle.popleft()
             if not waiter.done():
@@ -75,50 +83,56 @@ class Scheduler:
             self._hand_out()
 
     def _hand_out(self) -> None:
-        while self._idle:
-            if self._idle[0].done():  # Its worker is being cancelled.
+        while self._lanes and not self.is_closed:
+            while self._idle and self._idle[0].done():  # Its worker is being cancelled.
                 self._idle.popleft()
-            elif (taken := self._pick()) is not None:
+            if not self._idle and self._workers >= self._limit:
+                return
+            taken = self._pick()
+            if taken is None:
+                return
+            if self._idle:
                 self._idle.popleft().set_result(taken)
             else:
-                return
+                self._workers += 1
+                self._group.start_soon(self._work, taken)
 
-    def _pick(self) -> tuple[Lane, Sendable] | None:
+    def _pick(self) -> Taken | None:
         lanes = self._lanes
         while lanes and self.in_flight < self._limit:
             lane = lanes.popleft()
             lane.is_scheduled = False
             if not lane.can_send():
                 continue
-            sendable = lane.take()
+            taken = lane.take()
             if not lane.is_scheduled and lane.can_send():
                 lane.is_scheduled = True
                 lanes.append(lane)
-            if sendable is not None:
+            if taken is not None:
                 self.in_flight += 1
-                return lane, sendable
+                return lane, *taken
         return None
 
-    async def _work(self) -> None:
+    async def _work(self, first: Taken) -> None:
         loop = asyncio.get_running_loop()
-        taken = self._pick()
+        taken: Taken | None = first
         while True:
             if taken is None:
-                if self._is_closed:
+                if self.is_closed:
                     return
                 waiter = loop.create_future()
                 self._idle.append(waiter)
                 taken = await waiter
                 if taken is None:
                     return
-            lane, sendable = taken
+            lane, sendable, permit = taken
             self.sent += 1
             attempt = await self._transport.send(sendable.request)
             self.in_flight -= 1
             # This worker takes the next one itself: handing it to an idle one would cost a
             # future and a turn of the loop per request.
             self._is_handling = True
-            lane.returned(sendable, attempt)
+            lane.returned(sendable, permit, attempt)
             if not lane.is_scheduled and lane.can_send():
                 lane.is_scheduled = True
                 self._lanes.append(lane)

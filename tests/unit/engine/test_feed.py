@@ -10,19 +10,19 @@ import pytest
 
 from bulkipacl.engine.account import Account
 from bulkipacl.engine.feed import Feed
-from bulkipacl.settings import ACCOUNT_OPEN_LISTS
 
 
-@dataclass(frozen=True)
+@dataclass
 class Numbered:
     """All that a feed wants to know of an account."""
 
     number: int
+    wants_more: bool = True
 
 
-def account(number: int) -> Account:
+def account(number: int, *, wants_more: bool = True) -> Account:
     """An account of this number."""
-    return cast(Account, Numbered(number))
+    return cast(Account, Numbered(number, wants_more))
 
 
 ONE, TWO, THREE = account(1), account(2), account(3)
@@ -55,50 +55,35 @@ def is_done(feed: Feed) -> bool:
     return feed.is_empty
 
 
-# Each line: a word | the lists of each account | the first that are opened | all of the others.
-TABLE: list[
-    tuple[str, dict[int, Sequence[int] | None], list[tuple[int, int]], set[tuple[int, int]]]
-] = [
-    ("no accounts", {}, [], set()),
-    ("nothing to do", {1: None}, [], set()),
-    ("one list", {1: [7]}, [(1, 7)], set()),
-    ("one account", {1: [7, 8, 9]}, [(1, 7), (1, 8), (1, 9)], set()),
-    ("one list each", {1: [7], 2: [8], 3: [9]}, [(1, 7), (2, 8), (3, 9)], set()),
-    ("a large one first", {1: [4, 5, 6], 2: [8], 3: [9]}, [(1, 4), (2, 8), (3, 9)],
-     {(1, 5), (1, 6)}),
-    ("an account without lists between", {1: [7], 2: None, 3: [9]}, [(1, 7), (3, 9)], set()),
-    ("an empty account between", {1: [7], 2: [], 3: [9]}, [(1, 7), (3, 9)], set()),
-    ("two large ones", {1: [3, 4, 5], 2: [6, 7, 8]}, [(1, 3), (2, 6)],
-     {(1, 4), (1, 5), (2, 7), (2, 8)}),
+# Each line: a word | the lists of each account | what is opened, in its order.
+TABLE: list[tuple[str, dict[int, Sequence[int] | None], list[tuple[int, int]]]] = [
+    ("no accounts", {}, []),
+    ("nothing to do", {1: None}, []),
+    ("one list", {1: [7]}, [(1, 7)]),
+    ("one account", {1: [7, 8, 9]}, [(1, 7), (1, 8), (1, 9)]),
+    ("one list each", {1: [7], 2: [8], 3: [9]}, [(1, 7), (2, 8), (3, 9)]),
+    ("a large one first", {1: [4, 5, 6], 2: [8], 3: [9]},
+     [(1, 4), (1, 5), (2, 8), (1, 6), (3, 9)]),
+    ("an account without lists between", {1: [7], 2: None, 3: [9]}, [(1, 7), (3, 9)]),
+    ("an empty account between", {1: [7], 2: [], 3: [9]}, [(1, 7), (3, 9)]),
+    ("two large ones", {1: [3, 4, 5], 2: [6, 7, 8]},
+     [(1, 3), (1, 4), (2, 6), (1, 5), (2, 7), (2, 8)]),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("lists", "first", "others"), [case[1:] for case in TABLE], ids=[case[0] for case in TABLE]
+    ("lists", "opened"), [case[1:] for case in TABLE], ids=[case[0] for case in TABLE]
 )
-def test_table(
-    lists: dict[int, Sequence[int] | None],
-    first: list[tuple[int, int]],
-    others: set[tuple[int, int]],
-) -> None:
-    """Each account has one list open before any has two, and each list is opened once."""
+def test_table(lists: dict[int, Sequence[int] | None], opened: list[tuple[int, int]]) -> None:
+    """A new account and a further list of one that is known, by turns; each list once."""
     feed = feed_of(lists)
     assert is_done(feed) is not bool(lists)
-    taken = take_all(feed)
-    assert taken[: len(first)] == first
-    assert set(taken[len(first) :]) == others
-    assert len(taken) == len(first) + len(others)
+    assert take_all(feed) == opened
     assert is_done(feed)
 
 
-def test_one_of_each_in_its_turn() -> None:
-    """Accounts with many lists take turns from the first list on to the last."""
-    feed = feed_of({1: [11, 12, 13], 2: [21, 22], 3: [31]})
-    assert take_all(feed) == [(1, 11), (2, 21), (3, 31), (1, 12), (2, 22), (1, 13)]
-
-
 def test_an_arriving_account_does_not_queue_behind_a_large_one() -> None:
-    """Where lists arrive sorted by account, each still has one open before any has two."""
+    """Where lists arrive sorted by account, the accounts take turns."""
     feed = feed_of({})
     for list_id in (11, 12, 13):
         feed.queue(ONE, list_id)
@@ -106,20 +91,34 @@ def test_an_arriving_account_does_not_queue_behind_a_large_one() -> None:
     assert take_all(feed)[:2] == [(1, 11), (2, 21)]
 
 
-def test_a_full_account_leaves_room() -> None:
-    """An account has so many lists open and no more; what closes makes room for its next one."""
-    feed = feed_of({1: range(100, 103 + ACCOUNT_OPEN_LISTS), 2: [7]})
-    taken = take_all(feed)
-    assert len(taken) == ACCOUNT_OPEN_LISTS + 1
-    assert (2, 7) in taken
+def test_an_account_with_rows_enough_leaves_room() -> None:
+    """An account opens a further list when it is hungry, or when one of its lists closes."""
+    full = account(4, wants_more=False)
+    feed = feed_of({2: [7]})
+    for list_id in (101, 102, 103, 104):
+        feed.queue(full, list_id)
+    assert sorted(take_all(feed)) == [(2, 7), (4, 101)]
     assert not is_done(feed)
-    for closing in (100, 101, 102):
-        assert feed.closed(closing, has_more=False) is ONE
-        assert take_all(feed) == [(1, closing + ACCOUNT_OPEN_LISTS)]
-    feed.closed(103, has_more=False)
-    assert take_all(feed) == []
+    feed.closed(101, has_more=False)
+    assert take_all(feed) == [(4, 102)]
+    cast(Numbered, full).wants_more = True
+    assert take_all(feed) == []  # Nobody has told.
+    assert feed.hungry(full)
+    assert take_all(feed) == [(4, 103), (4, 104)]
+    assert not feed.hungry(full)
+    assert feed.has_left(full)  # They are still open.
     assert is_done(feed)
-    assert feed.has_left(ONE)  # Its others are still open.
+
+
+def test_new_accounts_and_further_lists_take_turns() -> None:
+    """Neither a flood of new accounts nor the further lists of one wait for all of the other."""
+    feed = Feed(lambda number, sid: (account(number), [number * 10]))
+    for list_id in range(1, 6):
+        feed.queue(ONE, list_id)
+    feed.begin((number, "") for number in range(2, 7))
+    opened = [owner for owner, _ in take_all(feed)]
+    assert all(1 in opened[place : place + 2] for place in range(0, 10, 2))
+    assert sorted(opened) == [1] * 5 + [2, 3, 4, 5, 6]
 
 
 def test_a_list_is_queued_once() -> None:
@@ -161,25 +160,24 @@ def test_more_rows_are_another_round() -> None:
 
 
 def test_put_back() -> None:
-    """A list that is not opened after all can be queued again, and its place is free."""
-    feed = feed_of({1: range(1, 2 + ACCOUNT_OPEN_LISTS)})
+    """A list that is not opened after all can be queued again."""
+    feed = feed_of({1: [1, 2]})
     take_all(feed)
     feed.put_back(1)
-    assert take_all(feed) == [(1, 1 + ACCOUNT_OPEN_LISTS)]
-    feed.queue(ONE, 1)
     assert take_all(feed) == []
-    feed.closed(2, has_more=False)
+    feed.queue(ONE, 1)
     assert take_all(feed) == [(1, 1)]
 
 
 def test_forgotten_account() -> None:
     """Of a forgotten account nothing more is opened, and the others keep their turns."""
     feed = feed_of({1: [3, 4, 5], 2: [6, 7]})
-    assert [feed.take(), feed.take()] == [(ONE, 3), (TWO, 6)]
+    assert [feed.take() for _ in range(3)] == [(ONE, 3), (ONE, 4), (TWO, 6)]
     feed.queue(ONE, 3)
     feed.forget(ONE)
     assert take_all(feed) == [(2, 7)]
-    assert feed.closed(3, has_more=False) is ONE
+    feed.closed(3, has_more=False)
+    feed.closed(4, has_more=False)
     assert not feed.committed(3)
     assert not feed.has_left(ONE)
     assert is_done(feed)
@@ -193,7 +191,7 @@ def test_cleared() -> None:
     feed.clear()
     assert is_done(feed)
     assert take_all(feed) == []
-    assert feed.closed(3, has_more=False) is ONE
+    feed.closed(3, has_more=False)
     assert not feed.committed(3)
     assert take_all(feed) == []
     assert not feed.has_left(ONE)

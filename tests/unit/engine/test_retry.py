@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from bulkipacl.engine.governor import Governor
 from bulkipacl.engine.retry import RetryBudget, backoff_s
 from bulkipacl.settings import (
     BACKOFF_BASE_S,
@@ -96,14 +95,3 @@ def test_budget_does_not_pile_up() -> None:
     for _ in range(int(RETRY_BUDGET / RETRY_COST)):
         budget.failed(is_silence=False)
     assert budget.is_empty
-
-
-def test_governor_counts_refusals_in_a_row() -> None:
-    """Answers of 429 are counted until another answer comes; the window stays the user's."""
-    governor = Governor(7)
-    governor.on_throttled()
-    governor.on_throttled()
-    assert governor.throttled_in_row == 2
-    governor.on_answer()
-    assert governor.throttled_in_row == 0
-    assert governor.window == 7

@@ -1,0 +1,83 @@
+"""What waits to be sent for one account: its lists in turn, so that none waits for another's rows.
+
+Turns   the account's queue
+Place   one list's place in it
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from bulkipacl.engine.ports import Sendable
+
+
+class Place:
+    """What one list wants to send, in its order.
+
+    Attributes:
+        rows: how many it has still to send, as far as is known.
+    """
+
+    __slots__ = ("rows", "waiting")
+
+    def __init__(self, rows: int) -> None:
+        self.rows = rows
+        self.waiting: deque[Sendable] = deque()
+
+
+class Turns:
+    """Places in turn. Everything costs O(1), however much waits.
+
+    Attributes:
+        size: sendables that wait.
+        rows: what all open places have still to send.
+    """
+
+    __slots__ = ("_first", "_ring", "rows", "size")
+
+    def __init__(self) -> None:
+        self.size = 0
+        self.rows = 0
+        self._ring: deque[Place] = deque()
+        self._first: Sendable | None = None
+
+    def opened(self, place: Place) -> None:
+        """A list has a place from now on."""
+        self.rows += place.rows
+
+    def closed(self, place: Place) -> None:
+        """Its list is done with."""
+        self.rows -= place.rows
+        place.rows = 0
+
+    def push(self, place: Place, sendable: Sendable) -> None:
+        """Queue it behind what its list has waiting."""
+        if not place.waiting:
+            self._ring.append(place)
+        place.waiting.append(sendable)
+        self.size += 1
+
+    def put_first(self, sendable: Sendable) -> None:
+        """Queue it before all others."""
+        self._first = sendable
+        self.size += 1
+
+    def pop(self) -> Sendable:
+        """The next one."""
+        self.size -= 1
+        first = self._first
+        if first is not None:
+            self._first = None
+            return first
+        place = self._ring.popleft()
+        sendable = place.waiting.popleft()
+        if place.waiting:
+            self._ring.append(place)
+        if place.rows:
+            place.rows -= 1
+            self.rows -= 1
+        return sendable
+
+    def drain(self) -> list[Sendable]:
+        """All of them; then it is empty."""
+        return [self.pop() for _ in range(self.size)]
