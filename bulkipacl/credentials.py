@@ -108,7 +108,8 @@ class _Source:
 class CredentialMap:
     """Answers which credential an account is reached with. May be used from several threads.
 
-    `default_account` is that of rows that name none, or None where there is no obvious one.
+    `default_account` is that of rows that name none, or None where none is obvious; `file` is the
+    one that this was made from, or None.
     """
 
     def __init__(
@@ -122,7 +123,7 @@ class CredentialMap:
         self.default_account = default_account
         self._sources = {source.account: source for source in sources}
         self._parent = parent
-        self._file = file
+        self.file = file
         # Two maps: a parent's one command serves a thousand accounts and runs once.
         self._read: dict[_Source, Credential] = {}
         self._credentials: dict[str, Credential] = {}
@@ -160,9 +161,9 @@ class CredentialMap:
             self.for_account(account_sid)
 
     def _no_credential(self, account_sid: str) -> CredentialError:
-        if self._file is not None:
+        if self.file is not None:
             return CredentialError(
-                f"account {account_sid} has no table in {self._file}",
+                f"account {account_sid} has no table in {self.file}",
                 hint=f'add ["{account_sid}"] with auth_token (or api_key and api_secret), or '
                 "parent = true to the table of its parent account, if that has an auth_token",
             )
@@ -207,8 +208,7 @@ def _from_environ(environ: Mapping[str, str]) -> CredentialMap:
         raise CredentialError(f"{given} is set without {missing}", hint=f"set {missing} too")
     if not (token or key):
         raise CredentialError("TWILIO_ACCOUNT_SID is set, but no secret for it", hint=_NOWHERE)
-    sources = []
-    parent = None
+    sources, parent = [], None
     if token:
         parent = _Source(account, lambda: account, lambda: token, "TWILIO_AUTH_TOKEN", is_key=False)
         sources.append(parent)

@@ -3,7 +3,7 @@
 Rows and what they ask:      Operation, Draft, Row, Problem
 What the API holds:          Entry, Snapshot
 What went over the wire:     Request, Attempt, Reach, ApiError
-What an account allows:      Learnt, LimitSample
+What an account allows:      Learnt, LimitSample, AccountLimits
 How a row ended:             Outcome, Evidence, RowResult, GOOD_OUTCOMES
 What a report is made of:    RowRecord, SourceInfo, Summary, Cause
 """
@@ -253,6 +253,17 @@ class LimitSample(NamedTuple):
     ended: int
 
 
+class AccountLimits(NamedTuple):
+    """How an account stood when it was last looked at; the same fields as in `LimitSample`."""
+
+    account_sid: str
+    window: float
+    pace_per_s: float | None
+    binding: str
+    throttled: int
+    ended: int
+
+
 @dataclass(frozen=True, slots=True)
 class ApiError:
     """An error as the API sent it; `code` 0 where it gave none."""
@@ -339,6 +350,7 @@ class Summary:
         throttled: how many of them were answered 429.
         elapsed_s: time spent sending, over all sessions of the run.
         accounts_stopped: accounts for which sending ended early.
+        limits: how each account stood at the last look, those with the most 429 first.
     """
 
     run_dir: str
@@ -351,6 +363,7 @@ class Summary:
     throttled: int = 0
     elapsed_s: float = 0.0
     accounts_stopped: tuple[str, ...] = ()
+    limits: tuple[AccountLimits, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,6 +123,14 @@ ROUND_ROWS = 500
 OPEN_LISTS = 1_000
 """Lists read and not yet ended, over all accounts: what bounds the engine's memory."""
 
+SPARE_FILES = 100
+"""Open files that a process needs besides one for each request in flight."""
+
+OPEN_ROWS = 20_000
+FAIR_LISTS = 8
+"""Lists that an account has open so that they share it, however many rows each has: as long as all
+open lists together hold fewer rows than the first number."""
+
 READY_ROWS = 4
 """An account opens another list while those that are open hold fewer rows, not yet sent, than two
 windows and so many: a list's reading takes a round trip, and its commit a little more."""

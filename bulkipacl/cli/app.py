@@ -9,6 +9,7 @@ from bulkipacl.cli import (
     apply,
     check,
     demo,
+    limits,
     report,
     resume,
     retry,
@@ -49,5 +50,6 @@ app.command("retry")(retry.retry)
 app.command("report")(report.report)
 app.command("verify")(verify.verify)
 app.command("check")(check.check)
+app.command("limits")(limits.limits)
 app.command("sandbox")(sandbox.sandbox)
 app.command("demo")(demo.demo)

@@ -13,14 +13,20 @@ from typing import TYPE_CHECKING, Protocol
 
 from bulkipacl.cli.options import ProgressMode
 from bulkipacl.model import GOOD_OUTCOMES
+from bulkipacl.store import views
 
 if TYPE_CHECKING:
     from rich.console import Group
 
+    from bulkipacl.engine.account import Account
     from bulkipacl.engine.run import Engine
 
 REFRESH_PER_S = 8
 PLAIN_EVERY_S = 10.0
+SHOWN_ACCOUNTS = 6
+ETA_FROM_ROWS = 10
+DETAILED_ROWS = 1_000_000
+"""Past it, counting the rows of each account would hold the first request up."""
 
 
 class Progress(Protocol):
@@ -36,16 +42,18 @@ def start_progress(mode: ProgressMode, engine: Engine, rows: int | None) -> Prog
         return None
     is_terminal = sys.stderr.isatty()
     if mode is ProgressMode.RICH or (mode is ProgressMode.AUTO and is_terminal):
-        return _Rich(_Figures(engine, rows))
+        is_detailed = rows is not None and rows <= DETAILED_ROWS
+        return _Rich(_Figures(engine, rows, is_detailed=is_detailed))
     return _Plain(_Figures(engine, rows))
 
 
 class _Figures:
     """What is shown, read off the engine."""
 
-    def __init__(self, engine: Engine, rows: int | None) -> None:
+    def __init__(self, engine: Engine, rows: int | None, *, is_detailed: bool = False) -> None:
         self.rows = rows
         self._engine = engine
+        self._rows_of = views.rows_left_of_accounts(engine.directory) if is_detailed else {}
         self._started = time.monotonic()
 
     @property
@@ -70,9 +78,33 @@ class _Figures:
         )
 
     def left(self) -> str:
-        if not self.rows or self.ended < 10:
+        if not self.rows or self.ended < ETA_FROM_ROWS:
             return ""
         return f"{max(self.rows - self.ended, 0) / max(self.rate, 1e-6):,.0f} s left"
+
+    def accounts(self) -> list[tuple[str, ...]]:
+        """The accounts with the most left to do: one line of cells for each."""
+        under_way = sorted(self._engine.accounts.copy().values(), key=self._left_of, reverse=True)[
+            :SHOWN_ACCOUNTS
+        ]
+        return [self._account(account) for account in under_way if account.in_flight]
+
+    def _left_of(self, account: Account) -> int:
+        return self._rows_of.get(account.number, 0) - account.ended
+
+    def _account(self, account: Account) -> tuple[str, ...]:
+        governor, ended = account.governor, account.ended
+        pace = governor.pace_per_s
+        left, seconds = self._left_of(account), time.monotonic() - self._started
+        return (
+            f"{account.sid[:6]}…{account.sid[-4:]}",
+            f"{ended:,} of {ended + left:,}" if left > 0 else f"{ended:,}",
+            f"{account.in_flight} of {governor.window:.0f} in flight",
+            f"{pace:,.1f}/s" if pace is not None else "",
+            f"limit: {account.binding}" if account.binding != "demand" else "",
+            f"{governor.throttled:,} answers of 429" if governor.throttled else "",
+            f"{left * seconds / ended:,.0f} s left" if left > 0 and ended >= ETA_FROM_ROWS else "",
+        )
 
     def line(self) -> str:
         of = f" of {self.rows:,}" if self.rows else ""
@@ -127,4 +159,8 @@ class _Rich:
             ProgressBar(total=figures.rows, completed=figures.ended, width=40),
             Text(figures.left()),
         )
-        return Group(head, Text(figures.counts()), Text(figures.traffic(), style="dim"))
+        table = Table.grid(padding=(0, 2))
+        for cells in figures.accounts():
+            table.add_row(*(Text(cell, style="dim") for cell in cells))
+        traffic = Text(figures.traffic(), style="dim")
+        return Group(head, Text(figures.counts()), traffic, table)

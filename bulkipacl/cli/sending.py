@@ -13,6 +13,7 @@ from typing import Any
 from bulkipacl.credentials import CredentialMap
 from bulkipacl.engine.job import Job
 from bulkipacl.settings import Settings, parse_duration, parse_headroom, parse_share
+from bulkipacl.store.limits import LimitsMemory, state_path
 from bulkipacl.twilio.hosts import resolve_base_url
 
 PER_SESSION = ("deadline_s", "max_failures", "max_failures_percent", "tls_ca_file")
@@ -51,7 +52,8 @@ def make_job(
 ) -> Job:
     """A job on the host that the flag or the environment names."""
     base = resolve_base_url(base_url, os.environ)
-    return Job(run_path, settings, credentials, base, **streams)
+    memory = LimitsMemory(state_path(os.environ))
+    return Job(run_path, settings, credentials, base, memory=memory, **streams)
 
 
 def _share(text: str | None) -> tuple[int | None, float | None]:

@@ -63,7 +63,6 @@ class Account:
     Attributes:
         governor: its window and its pace.
         in_flight: requests sent and unanswered.
-        ended: rows that have ended.
         stopped: why nothing more is sent, or None.
 
     Args:
@@ -81,7 +80,6 @@ class Account:
             learnt=learnt,
         )
         self.in_flight = 0
-        self.ended = 0
         self.stopped: tuple[str, ApiError] | None = None
         self.is_scheduled = False
         self._host = host
@@ -174,6 +172,11 @@ class Account:
             error = contract.read_error(attempt) if status else ApiError(0, 0, attempt.error)
             message = f"{text}, the last: {error.message}"
             self.stop(BLOCKED, ApiError(error.status, error.code, message, error.more_info))
+
+    @property
+    def ended(self) -> int:
+        """Rows that have ended, or that were sent at least once."""
+        return self._queue.done
 
     @property
     def binding(self) -> Binding:

@@ -10,21 +10,21 @@ is removed then, and the report says so.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from bulkipacl.engine.decide import ListState, Settled, Wait, Write, decide, free_places
 from bulkipacl.engine.lanes import split_into_lanes
-from bulkipacl.engine.late import Late, is_plain_no
+from bulkipacl.engine.late import is_plain_no
 from bulkipacl.engine.order import Order
 from bulkipacl.engine.ports import AccountPort, RunPort
-from bulkipacl.engine.reading import Reading
-from bulkipacl.engine.repair import Found, Repair
+from bulkipacl.engine.readback import ReadBack
+from bulkipacl.engine.reading import LIST_NOT_FOUND, Reading
 from bulkipacl.engine.resume import settle_prior
 from bulkipacl.engine.row import RowWork
 from bulkipacl.model import (
     GOOD_OUTCOMES,
     ApiError,
-    Entry,
     Operation,
     Outcome,
     Row,
@@ -41,7 +41,6 @@ NO_GAP = Settled(
     None,
     "a create of this list did not succeed: mend it and retry, or leave out --no-gap",
 )
-LIST_NOT_FOUND = "list_not_found"
 AFTER_UNKNOWN = "an earlier row on the same entry is unknown: `bulkipacl resume` the run"
 
 
@@ -51,6 +50,8 @@ class OpenList:
     Attributes:
         state: what the list is believed to hold.
         known: sids that were there before, or are a row's.
+        moving: rows that are on their way, and not waiting for a reading.
+        gone: what the API said of a list that is not there any more.
         rows_count: rows of the round.
     """
 
@@ -69,6 +70,8 @@ class OpenList:
         self.base = contract.entries_path(account.sid, info.sid)
         self.state = ListState()
         self.known: set[str] = set()
+        self.moving: set[RowWork] = set()
+        self.gone: ApiError | None = None
         self.settle_s = run.settings.settle_s
         self._run = run
         self._id = info.id
@@ -86,18 +89,12 @@ class OpenList:
         self._turns: deque[RowWork] = deque()
         self._no_room: list[RowWork] = []
         self._no_gap: list[RowWork] = []
-        self._moving: set[RowWork] = set()
-        self._ambiguous: list[RowWork] = []
         self._promised = 0
-        self._late = Late()
+        self._back = ReadBack(self, run)
         self._pending = {row.number: None for row in rows}
         self._sent: set[int] = set()
-        self._repairs = 0
         self._commits = 0
-        self._gone: ApiError | None = None
         self._is_halted = False
-        self._is_unsettled = False
-        self._is_reading = False
         self._is_turning = False
         self._is_closed = False
         self._is_waiting = False
@@ -129,7 +126,7 @@ class OpenList:
     def _on_first(self, reading: Reading) -> None:
         if self._is_closed:
             return  # A stop did not wait for it.
-        entries = self._entries(reading)
+        entries = reading.entries(self.sid)
         if entries is None:
             self._fail_unread(reading)
             return
@@ -148,17 +145,6 @@ class OpenList:
         kept = KeptSnapshot(self._id, self._round, self.wall_clock(), last_row, entries)
         self._run.keep(kept, self._begin)
 
-    def _entries(self, reading: Reading) -> tuple[Entry, ...] | None:
-        """What was read; None where it is not whole, or holds what cannot be understood."""
-        if reading.error is not None:
-            return None
-        try:
-            return tuple(contract.read_entry(value, self.sid) for value in reading.values)
-        except (ValueError, KeyError, TypeError):
-            reading.reason = "unreadable"
-            reading.error = ApiError(200, 0, "the list holds an entry that cannot be understood")
-            return None
-
     def _fail_unread(self, reading: Reading) -> None:
         """The list cannot be read: nothing is decided on, nothing is sent."""
         is_gone = reading.reason == LIST_NOT_FOUND
@@ -175,16 +161,16 @@ class OpenList:
 
     def _begin(self) -> None:
         """The snapshot is durable: writes may be sent."""
-        self._is_turning = self._has_begun = True
-        rows: Sequence[Row] = self._rows
-        if self._prior is not None:
-            rows = self._settle_prior(self._prior)
-        lanes = split_into_lanes(rows, self.state.entries.values())
-        self._order = Order(lanes, no_gap=self._run.settings.no_gap, is_gap=self._is_gap)
-        for lane in lanes:
-            self._next(deque(lane))
-        self._is_turning = False
-        self._take_turns()
+        with self.at_once():
+            rows: Sequence[Row] = self._rows
+            if self._prior is not None:
+                rows = self._settle_prior(self._prior)
+            self._has_begun = True
+            lanes = split_into_lanes(rows, self.state.entries.values())
+            self._order = Order(lanes, no_gap=self._run.settings.no_gap, is_gap=self._is_gap)
+            for lane in lanes:
+                self._next(deque(lane))
+        self.go_on()
 
     def _settle_prior(self, prior: KeptSnapshot) -> list[Row]:
         """Find out what a round that was cut off has done; returns the rows still to do."""
@@ -211,20 +197,26 @@ class OpenList:
                 work.landings = 1  # The run that was cut off may have sent it.
             self._turns.append(work)
 
-    def _take_turns(self) -> None:
-        """Start what can start. A loop and not a recursion: a lane can be long."""
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """What happens inside it is one step: rows that it lets go begin after it."""
+        self._is_turning = True
+        yield
+        self._is_turning = False
+
+    def go_on(self) -> None:
+        """Begin what can begin, or close. A loop and not a recursion: a lane can be long."""
         if self._is_turning:
             return
-        self._is_turning = True
-        while self._turns:
-            self._turn(self._turns.popleft())
-        self._is_turning = False
+        with self.at_once():
+            while self._turns:
+                self._turn(self._turns.popleft())
         self._close_if_done()
 
     def _turn(self, work: RowWork) -> None:
         row = work.row
-        if self._gone is not None:
-            self._fail_gone(work)
+        if self.gone is not None:
+            self.fail_gone(work)
             return
         if row.operation is Operation.DELETE:
             if self._order.waits_for_creates(row):
@@ -233,11 +225,13 @@ class OpenList:
             if self._order.is_gap:
                 work.settled(NO_GAP)
                 return
+        # As many places as earlier creates may need are theirs, wherever these are held up.
+        before = self._order.creates_before(row)
         decision = decide(
             row,
             self.state,
-            free=free_places(self.state) - self._promised,
-            may_wait=self._order.has_earlier_delete(row),
+            free=free_places(self.state) - self._promised - before,
+            may_wait=before > 0 or self._order.has_earlier_delete(row),
         )
         if isinstance(decision, Settled):
             work.settled(decision)
@@ -247,7 +241,8 @@ class OpenList:
             self._send(work, decision)
 
     def _send(self, work: RowWork, write: Write) -> None:
-        self._moving.add(work)
+        self.moving.add(work)
+        self._order.sent(work.row)
         if write.operation is Operation.CREATE:
             self._promised += 1
         work.begin(write)
@@ -256,8 +251,8 @@ class OpenList:
 
     def may_go_on(self, work: RowWork) -> bool:
         """Asked by a row that is about to be sent."""
-        if self._gone is not None:
-            self._fail_gone(work)
+        if self.gone is not None:
+            self.fail_gone(work)
             return False
         if self._is_halted:
             self.take_back(work)
@@ -267,18 +262,18 @@ class OpenList:
 
     def take_back(self, work: RowWork) -> None:
         """The row is not sent any more. It gets no outcome: that says not_attempted."""
-        self._moving.discard(work)
+        self.moving.discard(work)
         self._close_if_done()
 
     def ended(self, work: RowWork, result: RowResult, *, is_certain: bool = True) -> None:
         """A row has its outcome: keep it, and let go what waited for it."""
         self._pending.pop(result.number, None)
-        if work in self._moving:
-            self._moving.discard(work)
+        if work in self.moving:
+            self.moving.discard(work)
             if work.write.operation is Operation.CREATE:
                 self._promised -= 1
-        if self._late.holds(work, result):
-            self._late.hold(result)
+        if self._back.late.holds(work, result):
+            self._back.late.hold(result)
         else:
             self._run.record(result)
         if not work.lane:
@@ -290,11 +285,11 @@ class OpenList:
             self._skip(work.lane)
         self._order.ended(work.row, is_good=result.outcome in GOOD_OUTCOMES)
         self._let_go()
-        self._take_turns()
+        self.go_on()
 
     def _go_on(self, work: RowWork, result: RowResult) -> None:
         """The next row on the same entry has its turn."""
-        is_held = work.follows_held or self._late.has(work)
+        is_held = work.follows_held or self._back.late.has(work)
         if work.lane and is_plain_no(result):
             # After a crash nothing but its outcome tells of it: that is durable before what comes
             # next can change the list.
@@ -306,7 +301,7 @@ class OpenList:
     def _committed(self, lane: deque[Row], *, follows_held: bool) -> None:
         self._commits -= 1
         self._next(lane, follows_held=follows_held)
-        self._take_turns()
+        self.go_on()
 
     def _skip(self, lane: deque[Row]) -> None:
         for row in lane:
@@ -333,10 +328,11 @@ class OpenList:
 
     def is_gone(self, error: ApiError) -> None:
         """The list is not there any more: all its rows fail at once."""
-        self._gone = error
+        self.gone = error
 
-    def _fail_gone(self, work: RowWork) -> None:
-        work.reason, work.error = LIST_NOT_FOUND, self._gone or ApiError(0)
+    def fail_gone(self, work: RowWork) -> None:
+        """A row ends because its list is not there any more."""
+        work.reason, work.error = LIST_NOT_FOUND, self.gone or ApiError(0)
         work.end(Outcome.FAILED)
 
     def halt(self) -> None:
@@ -345,16 +341,19 @@ class OpenList:
         self._turns.clear()
         self._no_room.clear()
         self._no_gap.clear()
-        for work in [work for work in self._moving if not work.is_in_flight]:
-            self._moving.discard(work)
+        for work in [work for work in self.moving if not work.is_in_flight]:
+            self.moving.discard(work)
         if self._is_waiting or (self._round is None and not self._is_closed):
             self._close(None)  # Nothing of it was sent in this session.
         elif self._has_begun:
             self._close_if_done()
 
     def never_sent(self) -> list[int]:
-        """Numbers of rows of this round of which nothing was ever sent."""
-        if self._prior is not None:
+        """Numbers of rows of this round of which nothing was sent, or nothing came of it.
+
+        Of a round that was cut off, a reading tells: what it does not show was not done.
+        """
+        if self._prior is not None and not self._has_begun:
             return []  # The session before may have sent any of them.
         return [number for number in self._pending if number not in self._sent]
 
@@ -362,113 +361,33 @@ class OpenList:
 
     def maybe_landed(self, work: RowWork) -> None:
         """A write of the row may have had its effect, or may yet."""
-        self._late.add(work, self.account.now())
+        self._back.late.add(work, self.account.now())
 
     def read_back(self, work: RowWork, after_s: float) -> None:
         """The row goes on when the list was read, `after_s` from now or later."""
-        self._moving.discard(work)
-        work.read_after = self.account.now() + after_s
-        self._ambiguous.append(work)
-        self._schedule_reading()
-
-    def _schedule_reading(self) -> None:
-        """One reading for all that wait for one, so that a burst of lost answers costs one GET."""
-        if self._is_reading or not self._ambiguous:
-            return
-        self._is_reading = True
-        times = [work.read_after for work in self._ambiguous]
-        due = min(max(times), min(times) + self.settle_s)
-        self._run.call_later(due - self.account.now(), self._read_again)
-
-    def _read_again(self) -> None:
-        request = contract.read_list(self.account.sid, self.sid)
-        Reading(self.account, request, "ip_addresses", self._on_reading).start()
-
-    def _on_reading(self, reading: Reading) -> None:
-        self._is_reading = False
-        entries = self._entries(reading)
-        if reading.reason == LIST_NOT_FOUND:
-            self._gone = reading.error
-        waiting, self._ambiguous = self._ambiguous, []
-        self._is_turning = True  # Until all of them are where they belong, nothing is at its end.
-        for work in waiting:
-            if entries is not None and work.read_after > reading.started_at:
-                self._ambiguous.append(work)
-                continue
-            self._moving.add(work)
-            if entries is not None:
-                work.settle(entries)
-                if work in self._moving:
-                    # It is sent again, and what was given up may land yet: so the last reading
-                    # comes a settle time after this one.
-                    self._late.at = self.account.now()
-            elif self._gone is not None:
-                self._fail_gone(work)
-            else:
-                self._is_unsettled = True
-                work.unknown(reading.reason, reading.error or ApiError(0))
-        self._is_turning = False
-        self._schedule_reading()
-        self._take_turns()
+        self.moving.discard(work)
+        self._back.wait(work, after_s)
 
     # --- the end --------------------------------------------------------------------------
 
     def _close_if_done(self) -> None:
-        if (
-            self._is_closed
-            or self._is_turning
-            or self._is_reading
-            or self._moving
-            or self._ambiguous
-            or self._repairs
-            or self._commits
-            or self._turns
-        ):
+        if self._is_closed or self._is_turning or self._back.is_busy:
             return
-        if self._late and self._gone is None:
-            self._is_reading = True
-            due = self._late.at + self.settle_s
-            self._run.call_later(due - self.account.now(), self._read_last)
+        if self.moving or self._commits or self._turns:
             return
-        for result in self._late.release():
+        if self._back.late and self.gone is None:
+            self._back.read_last()
+            return
+        for result in self._back.late.release():
             self._run.record(result)
-        self._close(None if self._is_unsettled else self._round)
-
-    def _read_last(self) -> None:
-        request = contract.read_list(self.account.sid, self.sid)
-        Reading(self.account, request, "ip_addresses", self._on_last).start()
-
-    def _on_last(self, reading: Reading) -> None:
-        """The last reading: what landed late is found, and put right where it is too much."""
-        self._is_reading = False
-        entries = self._entries(reading)
-        if reading.reason == LIST_NOT_FOUND:
-            self._gone = reading.error
-            entries = ()
-        if entries is None:
-            # Their outcome stays open, and so does the round: a resume will settle them.
-            self._is_unsettled = True
-            self._late.drop()
-        else:
-            self._is_turning = True
-            for found in self._late.settle(entries, self.state, self.known):
-                self._repairs += 1
-                Repair(self.account, self.sid, found, self._on_repaired).start()
-            self._is_turning = False
-        self._close_if_done()
-
-    def _on_repaired(self, found: Found, error: ApiError | None) -> None:
-        self._repairs -= 1
-        self._is_unsettled = self._is_unsettled or error is not None
-        self._run.note(*self._late.repaired(found, is_done=error is None, list_sid=self.sid))
-        self._close_if_done()
+        self._close(None if self._back.is_unsettled else self._round)
 
     def _close(self, round_number: int | None) -> None:
         self._is_closed = True
         if round_number is None and self._round is not None:
             # The round stays open: only what was sent is unknown.
             self._run.leave(self.account, self.never_sent())
-        has_more = self._has_more and not (self._is_halted or self._is_unsettled)
+        has_more = self._has_more and not (self._is_halted or self._back.is_unsettled)
         self._run.list_closed(
-            self._id, round_number, has_more=has_more, is_unsettled=self._is_unsettled
+            self._id, round_number, has_more=has_more, is_unsettled=self._back.is_unsettled
         )

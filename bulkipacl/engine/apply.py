@@ -2,7 +2,7 @@
 
     apply          take in, check, send, report -> Summary
     apply_drafts   the same for rows that a job made
-    resume         carry a run on from wherever it stopped
+    resume         carry a run on from wherever it stopped;  resume_line   the command that does
     validate       the checks alone
     take_in        every row in the store, every problem told
 
@@ -12,10 +12,11 @@ are to be skipped; then rows are sent while they still arrive.
 
 from __future__ import annotations
 
+import sqlite3
 import time
 import uuid
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -24,11 +25,28 @@ from typing import Any
 import orjson
 
 from bulkipacl import __version__
-from bulkipacl.engine.job import Inputs, Job, Observer, info_of, open_input, tell, warn_of_columns
-from bulkipacl.engine.session import INTERRUPTED, Stage, carry_out, terminable
-from bulkipacl.errors import BulkError, InputError, StoreError, UsageError
+from bulkipacl.engine.job import (
+    Inputs,
+    Job,
+    Observer,
+    info_of,
+    open_input,
+    resume_command,
+    tell,
+    warn_of_columns,
+)
+from bulkipacl.engine.session import (
+    INPUT_UNFINISHED,
+    INTERRUPTED,
+    Stage,
+    StoppedError,
+    carry_out,
+    stopped,
+    terminable,
+)
+from bulkipacl.errors import BulkError, CredentialError, InputError, StoreError, UsageError
 from bulkipacl.intake import open_source
-from bulkipacl.model import Draft, SourceInfo, Summary
+from bulkipacl.model import Draft, Outcome, SourceInfo, Summary
 from bulkipacl.report import StreamLines, check_report_path, write_report, write_run_reports
 from bulkipacl.store import journal, views
 from bulkipacl.store.crosscheck import cross_check, index_rows
@@ -40,6 +58,9 @@ Work = Callable[[Stage], str]
 """Does a job; returns how it ended."""
 
 INVALID_INPUT = "invalid_input"
+NO_CREDENTIAL = "no_credential"
+FAILED = "failed"
+"""Endings of a run that could not begin: nothing of it was sent."""
 
 
 def apply(job: Job, inputs: Inputs, observer: Observer) -> Summary:
@@ -92,6 +113,8 @@ def resume(job: Job, observer: Observer) -> Summary:
     _check_reports(job)
     with RunDirectory.open(job.run_path, is_writable=True) as run:
         _check_resumable(run, job)
+        # Before anything is touched: what the last session said of the rows stays true.
+        _resolve_credentials(job, run)
         return _run(run, job, observer, _carry_on)
 
 
@@ -110,53 +133,99 @@ def _run(run: RunDirectory, job: Job, observer: Observer, work: Work) -> Summary
             ending = work(Stage(run, job, observer, stream))
         except KeyboardInterrupt:
             ending = INTERRUPTED
-        except BulkError:
-            _try_to_note_failure(run)
+        except BulkError as exc:
+            # This error says more than another one on the way to the reports could.
+            with suppress(BulkError, sqlite3.Error, OSError):
+                _answer(run, job, stream, _ending_after(exc))
             raise
-        views.set_meta(run, {"ending": ending})
-        if stream is not None:
-            stream.emit_open()
-        write_run_reports(run)
-        for path in job.reports:
-            write_report(run, path, stdout=job.stdout)
+        try:
+            _answer(run, job, stream, ending)
+        except StoreError as exc:
+            if ending == INVALID_INPUT:
+                raise
+            # A resume has nothing to send, perhaps, and writes what could not be written now.
+            so_far = "every outcome is recorded"
+            raise stopped(run, job, exc, ending, so_far=so_far) from exc
         return views.summary(run)
 
 
-def _resolve_credentials(stage: Stage) -> None:
+def _answer(run: RunDirectory, job: Job, stream: StreamLines | None, ending: str) -> None:
+    """Keep how the run ended, and write what it has to say of each row."""
+    views.set_meta(run, {"ending": ending})
+    if stream is not None:
+        stream.emit_open()
+    write_run_reports(run)
+    for path in job.reports:
+        write_report(run, path, stdout=job.stdout)
+
+
+def _ending_after(error: BulkError) -> str:
+    """How a run ended that could not go on."""
+    if isinstance(error, StoppedError):
+        return error.ending
+    if isinstance(error, CredentialError):
+        return NO_CREDENTIAL
+    return INVALID_INPUT if isinstance(error, InputError) else FAILED
+
+
+@contextmanager
+def _not_begun() -> Iterator[None]:
+    """Around the taking in of a whole input: what fails there leaves nothing to be resumed."""
+    try:
+        yield
+    except StoreError as exc:
+        hint = "nothing was sent; make room there, and apply the input again"
+        raise StoreError(exc.message, hint=hint) from exc
+
+
+def _resolve_credentials(job: Job, run: RunDirectory) -> None:
     """Find out now, and not in the middle, that an account has no credential."""
-    stage.job.credentials.resolve(sid for _, sid in views.accounts(stage.run))
-
-
-def _try_to_note_failure(run: RunDirectory) -> None:
-    """Say in the store that the run failed, unless it is the store that failed."""
-    with suppress(StoreError):
-        views.set_meta(run, {"ending": "failed"})
+    try:
+        job.credentials.resolve(sid for _, sid in views.accounts(run))
+    except CredentialError as exc:
+        then = f"then: {resume_command(job)}"
+        hint = f"{exc.hint}; {then}" if exc.hint else f"mend it; {then}"
+        raise CredentialError(exc.message, hint=hint) from exc
 
 
 def _carry_on(stage: Stage) -> str:
     run = stage.run
     index_rows(run)
-    _resolve_credentials(stage)
     journal.reopen(run)
     views.set_meta(run, {"ending": ""})
     ending = carry_out(stage, rows=views.rows_left(run))
     if ending == FINISHED and views.get_meta(run, "taken_in") != "yes":
-        return "input_unfinished"
+        return INPUT_UNFINISHED
     return ending
 
 
-def _check_resumable(run: RunDirectory, job: Job) -> None:
-    is_whole = views.get_meta(run, "taken_in") == "yes"
+def resume_line(job: Job, summary: Summary) -> str | None:
+    """The command that carries on what a run left open; None where nothing is, or none can."""
+    outcomes = summary.outcomes
+    if not outcomes.get(Outcome.UNKNOWN) and not outcomes.get(Outcome.NOT_ATTEMPTED):
+        return None
+    with RunDirectory.open(job.run_path, is_writable=False) as run:
+        return None if _why_not_resumable(run) else resume_command(job)
+
+
+def _why_not_resumable(run: RunDirectory) -> UsageError | None:
     if views.get_meta(run, "ending") == INVALID_INPUT:
-        raise UsageError(
-            "nothing of this run was sent, because its input has invalid rows",
+        return UsageError(
+            "nothing of this run was sent, because its input was refused",
             hint="mend the input and apply it again, or apply it with --skip-invalid",
         )
-    if not is_whole and views.get_meta(run, "is_streamed") != "yes":
-        raise UsageError(
+    if views.get_meta(run, "taken_in") != "yes" and views.get_meta(run, "is_streamed") != "yes":
+        return UsageError(
             "this run was stopped before its input was taken in; nothing of it was sent",
             hint="apply the input again",
         )
+    return None
+
+
+def _check_resumable(run: RunDirectory, job: Job) -> None:
+    why_not = _why_not_resumable(run)
+    if why_not is not None:
+        raise why_not
     sent_to = views.get_meta(run, "base_url")
     if sent_to != job.base.origin:
         # The credential goes where the person at the keyboard says, not where a file does.
@@ -172,15 +241,16 @@ def _apply_made(
     run, observer = stage.run, stage.observer
     intake = Intake(run)
     by_id = {source.id: source for source in sources}
-    for source_id, group in groupby(drafts, key=itemgetter(0)):
-        for _ in intake.take(by_id[source_id], (draft for _, draft in group)):
-            observer.taken_in(intake.rows)
-    index_rows(run)
-    views.set_meta(run, {"taken_in": "yes"})
+    with _not_begun():
+        for source_id, group in groupby(drafts, key=itemgetter(0)):
+            for _ in intake.take(by_id[source_id], (draft for _, draft in group)):
+                observer.taken_in(intake.rows)
+        index_rows(run)
+        views.set_meta(run, {"taken_in": "yes"})
     observer.checked(intake.rows, intake.invalid)
     if stage.stream is not None:
         stage.stream.emit_invalid()
-    _resolve_credentials(stage)
+    _resolve_credentials(stage.job, stage.run)
     return carry_out(stage, rows=intake.rows)
 
 
@@ -226,12 +296,13 @@ def validate(place: Path, inputs: Inputs, observer: Observer) -> tuple[int, int]
 
 
 def _apply_whole(stage: Stage, inputs: Inputs) -> str:
-    rows, invalid = take_in(stage.run, inputs, stage.observer)
+    with _not_begun():
+        rows, invalid = take_in(stage.run, inputs, stage.observer)
     if stage.stream is not None:
         stage.stream.emit_invalid()
     if invalid and not stage.job.settings.skip_invalid:
         return INVALID_INPUT
-    _resolve_credentials(stage)
+    _resolve_credentials(stage.job, stage.run)
     return carry_out(stage, rows=rows)
 
 

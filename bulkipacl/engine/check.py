@@ -28,7 +28,8 @@ class Answer:
     """What one account said.
 
     Attributes:
-        verdict: `ok`, `refused` (the credential), `unreachable`, or `failed` (anything else).
+        verdict: `ok`, `refused` (the credential, by the API), `no_credential` (there is none, or it
+            cannot be read), `unreachable`, or `failed` (anything else).
     """
 
     account_sid: str
@@ -71,8 +72,11 @@ def check_accounts(
 
 
 def exit_code(answers: Sequence[Answer]) -> int:
-    """0 if all are ok, 6 if a credential was refused, 1 otherwise."""
+    """0 if all are ok; 2 if a credential is missing, 6 if one was refused, 1 otherwise."""
     verdicts = {answer.verdict for answer in answers}
+    # First, as in a run: one that lacks a credential ends before it asks anybody.
+    if "no_credential" in verdicts:
+        return 2
     if "refused" in verdicts:
         return 6
     return 0 if verdicts <= {"ok"} else 1
@@ -103,7 +107,7 @@ async def _check_one(transport: Transport, credentials: CredentialMap, sid: str)
         await anyio.to_thread.run_sync(credentials.for_account, sid)
     except CredentialError as exc:
         hint = f" ({exc.hint})" if exc.hint else ""
-        return Answer(sid, "refused", message=f"{exc.message}{hint}")
+        return Answer(sid, "no_credential", message=f"{exc.message}{hint}")
     attempt = await transport.send(contract.fetch_account(sid))
     if attempt.reach is not Reach.ANSWERED:
         return Answer(sid, "unreachable", attempt.status, message=attempt.error)

@@ -12,6 +12,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 
 from bulkipacl.engine.account import Account
+from bulkipacl.settings import FAIR_LISTS
 
 
 class Feed:
@@ -20,10 +21,16 @@ class Feed:
     Args:
         start: makes an account known by its (number, sid), and says which of its lists can be
             opened at once.
+        is_roomy: whether memory allows lists to be open for the sake of fairness alone.
     """
 
-    def __init__(self, start: Callable[[int, str], tuple[Account, Sequence[int]] | None]) -> None:
+    def __init__(
+        self,
+        start: Callable[[int, str], tuple[Account, Sequence[int]] | None],
+        is_roomy: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._start = start
+        self._is_roomy = is_roomy
         self._unseen: deque[tuple[int, str]] = deque()
         self._turns: deque[Account] = deque()
         self._in_turn: set[int] = set()
@@ -75,11 +82,16 @@ class Feed:
         while self._turns:
             account = self._turns.popleft()
             self._in_turn.discard(account.number)
-            is_full = self._open_of[account.number] and not account.wants_more
-            if self._backlog.get(account.number) and not is_full:
+            if self._backlog.get(account.number) and not self._is_full(account):
                 return self._take_of(account)
             # A full one comes back when it is hungry, or when one of its lists closes.
         return None
+
+    def _is_full(self, account: Account) -> bool:
+        open_lists = self._open_of[account.number]
+        if not open_lists or account.wants_more:
+            return False
+        return open_lists >= FAIR_LISTS or not self._is_roomy()
 
     def hungry(self, account: Account) -> bool:
         """The account can do with another list; whether it has one."""

@@ -59,8 +59,8 @@ a row that was given the hint waits for itself, and one row in 300 is meant to b
 
 GOODPUT_OVER = 16
 GOODPUT_HEIGHT = 16
-"""Answers over which the goodput is measured, for want of two refusals to measure between; and up to
-which height it will do, since in a wide window the goodput alone shows nothing."""
+"""Answers over which the goodput is measured, for want of two refusals to measure between; and up
+to which height it will do, since in a wide window the goodput alone shows nothing."""
 
 TOP_EVERY = 512
 """Answers after which an accepted height is forgotten, at the latest twice as many."""

@@ -8,20 +8,25 @@ Observer    the command line, or a test
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from bulkipacl.credentials import CredentialMap
-from bulkipacl.errors import UsageError
+from bulkipacl.errors import BulkError, UsageError
 from bulkipacl.intake import Defaults, Source, near_misses, open_source
 from bulkipacl.model import Draft, Problem, SourceInfo
-from bulkipacl.settings import Settings
+from bulkipacl.settings import DEFAULT_BASE_URL, Settings
+from bulkipacl.store.limits import LimitsMemory
 from bulkipacl.twilio.hosts import BaseUrl
 
 if TYPE_CHECKING:  # It brings aiohttp along, which `validate` and `report` can do without.
     from bulkipacl.engine.run import Engine
+
+KEPT_NAMES = ("run.sqlite", "report.csv", "rejects.csv")
+"""What every run directory holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +54,7 @@ class Job:
         reports: further reports to write at the end; the ending says the format.
         stream: takes JSON Lines of rows as they end, or None.
         stdout: for a report to `-`.
+        memory: where what is found out about accounts' limits is kept for the next run, or None.
     """
 
     run_path: Path
@@ -58,6 +64,7 @@ class Job:
     reports: Sequence[str] = ()
     stream: Callable[[bytes], object] | None = None
     stdout: BinaryIO | None = None
+    memory: LimitsMemory | None = None
 
 
 class Observer(Protocol):
@@ -68,6 +75,9 @@ class Observer(Protocol):
 
     def problem(self, source: str, line: int, problem: Problem) -> None:
         """Something is wrong with a row of the input."""
+
+    def cut_off(self, error: BulkError) -> None:
+        """The input cannot be read on; what came before is carried out."""
 
     def checked(self, rows: int, invalid: int) -> None:
         """The input is complete."""
@@ -82,13 +92,30 @@ class Observer(Protocol):
         """Sending has ended."""
 
 
-def check_outputs(outputs: Sequence[str | None], files: Sequence[str]) -> None:
-    """Refuse outputs that would overwrite an input, or each other.
+def resume_command(job: Job) -> str:
+    """The command that carries the run of a job on."""
+    words = ["bulkipacl", "resume", str(job.run_path)]
+    if job.credentials.file is not None:
+        words += ["--credentials", str(job.credentials.file)]
+    if job.base.origin != DEFAULT_BASE_URL:
+        words += ["--base-url", job.base.origin]
+    return shlex.join(words)
+
+
+def check_outputs(outputs: Sequence[str | None], files: Sequence[str], run_path: Path) -> None:
+    """Refuse outputs that would overwrite an input, each other, or what the run keeps.
 
     Raises:
-        UsageError: two of them are one file.
+        UsageError: two of them are one file, or the directory of one is not there.
     """
-    seen = {os.path.realpath(path): path for path in files if path != "-"}
+    kept = {os.path.realpath(run_path / name): f"{name} of the run" for name in KEPT_NAMES}
+    inputs = {os.path.realpath(path): path for path in files if path != "-"}
+    for real in kept.keys() & inputs.keys():
+        raise UsageError(
+            f"{kept[real]} would overwrite the input {inputs[real]}",
+            hint="name another directory with --run",
+        )
+    seen = kept | {real: f"the input {path}" for real, path in inputs.items()}
     for path in outputs:
         if path is None or path == "-":
             continue
@@ -99,7 +126,7 @@ def check_outputs(outputs: Sequence[str | None], files: Sequence[str]) -> None:
             raise UsageError(
                 f"{path} would overwrite {seen[real]}", hint="name another file for it"
             )
-        seen[real] = path
+        seen[real] = f"the output {path}"
 
 
 def open_input(inputs: Inputs, path: str, first_row: int) -> Source:

@@ -1,13 +1,16 @@
 """Who waits for whom inside a list, besides rows on the same entry. Pure bookkeeping.
 
-A create waits for earlier deletes while the list has no room. With `--no-gap`, a delete waits for
-the creates of the list instead: for those that no delete in their own lane stands before, since
-waiting for the others would be waiting in a circle. Both waits are well-founded, so something in
-a list is always under way until all of it has ended.
+A create waits for earlier deletes while the list has no room, and it leaves a place for each
+earlier create that has not been sent: so rows that fit one after the other fit in any order. With
+`--no-gap`, a delete waits for the creates of the list instead: for those that no delete in their
+own lane stands before, since waiting for the others would be waiting in a circle. Until these have
+ended, no create waits. All waits are well-founded, so something in a list is always under way
+until all of it has ended.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterable
 
@@ -23,38 +26,52 @@ class Order:
         is_gap: a create that deletes wait for did not end well, or was invalid.
     """
 
-    __slots__ = ("_awaited", "_deletes", "_ended", "_no_gap", "is_gap")
+    __slots__ = ("_awaited", "_deletes", "_ended", "_unsent", "is_gap")
 
     def __init__(
         self, lanes: Iterable[Iterable[Row]], *, no_gap: bool, is_gap: bool = False
     ) -> None:
         self.is_gap = is_gap
-        self._no_gap = no_gap
         self._ended: set[int] = set()
         self._awaited: set[int] = set()
         deletes: list[int] = []
+        creates: list[int] = []
         for lane in lanes:
             is_free = True
             for row in lane:
                 if row.operation is Operation.DELETE:
                     deletes.append(row.number)
                     is_free = False
-                elif no_gap and is_free and row.operation in CREATES:
-                    self._awaited.add(row.number)
+                elif row.operation in CREATES:
+                    creates.append(row.number)
+                    if no_gap and is_free:
+                        self._awaited.add(row.number)
         self._deletes = deque(sorted(deletes))
+        self._unsent = sorted(creates)
 
     def has_earlier_delete(self, row: Row) -> bool:
         """Whether a create may wait for room: a delete before it has not ended."""
         while self._deletes and self._deletes[0] in self._ended:
             self._ended.discard(self._deletes.popleft())
-        return not self._no_gap and bool(self._deletes) and self._deletes[0] < row.number
+        return not self._awaited and bool(self._deletes) and self._deletes[0] < row.number
+
+    def creates_before(self, row: Row) -> int:
+        """Earlier creates that may yet need a place each: not sent, and not ended without."""
+        return 0 if self._awaited else bisect_left(self._unsent, row.number)
 
     def waits_for_creates(self, row: Row) -> bool:
         """Whether a delete has to wait for creates (`--no-gap`)."""
         return row.operation is Operation.DELETE and bool(self._awaited)
 
+    def sent(self, row: Row) -> None:
+        """A row is being sent: if it is a create, its place is taken."""
+        at = bisect_left(self._unsent, row.number)
+        if at < len(self._unsent) and self._unsent[at] == row.number:
+            del self._unsent[at]
+
     def ended(self, row: Row, *, is_good: bool) -> None:
         """A row has its outcome."""
+        self.sent(row)
         if row.operation is Operation.DELETE:
             self._ended.add(row.number)
         elif row.number in self._awaited:

@@ -8,13 +8,16 @@ of it is not used for a decision.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, assert_never
 
 from bulkipacl.engine.ports import AccountPort
-from bulkipacl.model import ApiError, Attempt, Request
+from bulkipacl.model import ApiError, Attempt, Entry, Request
 from bulkipacl.settings import MAX_PAGES
 from bulkipacl.twilio import contract
 from bulkipacl.twilio.contract import Page, ReadVerdict
+
+LIST_NOT_FOUND = "list_not_found"
+UNREADABLE = "unreadable"
 
 
 class Reading:
@@ -67,18 +70,31 @@ class Reading:
             case ReadVerdict.THROTTLED:
                 self._account.throttled(self, attempt)
             case ReadVerdict.AGAIN:
-                self._again(error, "unreadable")
+                self._again(error, UNREADABLE)
             case ReadVerdict.ACCOUNT_REFUSED:
                 self._account.refused(self, error)
             case ReadVerdict.NOT_FOUND:
-                self._end("list_not_found", error)
+                self._end(LIST_NOT_FOUND, error)
             case ReadVerdict.FAILED:
-                self._end("unreadable", error)
+                self._end(UNREADABLE, error)
+            case _:
+                assert_never(verdict)
 
     def dropped(self, reason: str, error: ApiError) -> None:
         """The account takes no more requests."""
         self.is_dropped = True
         self._end(reason, error)
+
+    def entries(self, list_sid: str) -> tuple[Entry, ...] | None:
+        """What was read of a list; None where it is not whole, or cannot be understood."""
+        if self.error is not None:
+            return None
+        try:
+            return tuple(contract.read_entry(value, list_sid) for value in self.values)
+        except (ValueError, KeyError, TypeError):
+            self.reason = UNREADABLE
+            self.error = ApiError(200, 0, "the list holds an entry that cannot be understood")
+            return None
 
     def _again(self, error: ApiError, reason: str) -> None:
         if not self._account.is_in_trouble:
@@ -100,9 +116,9 @@ class Reading:
             return
         following = contract.follow(self._first, page.next_page_uri)
         if following is None:
-            self._end("unreadable", ApiError(200, 0, "next_page_uri leads elsewhere"))
+            self._end(UNREADABLE, ApiError(200, 0, "next_page_uri leads elsewhere"))
         elif following.path in self._seen or len(self._seen) >= MAX_PAGES:
-            self._end("unreadable", ApiError(200, 0, "the pages come round again"))
+            self._end(UNREADABLE, ApiError(200, 0, "the pages come round again"))
         else:
             self.request = following
             self._account.push(self)
@@ -111,7 +127,7 @@ class Reading:
         self.request = self._first
         self.values = []
         self._seen.clear()
-        self._again(ApiError(200, 0, why), "unreadable")
+        self._again(ApiError(200, 0, why), UNREADABLE)
 
     def _end(self, reason: str, error: ApiError) -> None:
         self.values = []

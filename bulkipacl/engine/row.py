@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
+from typing import assert_never
 
 from bulkipacl.engine.decide import Settled, Write, find_ours
 from bulkipacl.engine.ports import ListPort
@@ -145,10 +146,8 @@ class RowWork:
         if verdict.error is not None:
             self.error = verdict.error
             self.reason = verdict.reason
-        if verdict.kind is VerdictKind.THROTTLED:
-            of_list.account.throttled(self, attempt)
-            return
-        self.sends += 1
+        if verdict.kind is not VerdictKind.THROTTLED:
+            self.sends += 1
         if verdict.was_sent:
             self.landings += 1
             of_list.maybe_landed(self)
@@ -163,6 +162,8 @@ class RowWork:
             case VerdictKind.GONE:
                 self._list.state.drop(self.write.wanted.sid)
                 self.end(Outcome.ALREADY_GONE, entry=self.write.wanted)
+            case VerdictKind.THROTTLED:
+                self._list.account.throttled(self, attempt)
             case VerdictKind.AGAIN:
                 self._again(attempt)
             case VerdictKind.READ_BACK:
@@ -180,7 +181,7 @@ class RowWork:
             case VerdictKind.ACCOUNT_REFUSED:
                 self._list.account.refused(self, self.error)
             case _:
-                raise AssertionError(f"a verdict nobody knows: {verdict.kind}")
+                assert_never(verdict.kind)
 
     def _differs(self, echo: Entry) -> None:
         """The API says that it did something else than asked: what it did, the list has to say."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -23,27 +22,25 @@ from bulkipacl.engine.acl import OpenList
 from bulkipacl.engine.committer import Committer, Offload, in_thread
 from bulkipacl.engine.feed import Feed
 from bulkipacl.engine.naming import Naming
-from bulkipacl.engine.sampling import Sampler, sample
+from bulkipacl.engine.recording import Recorder, hint_for
+from bulkipacl.engine.sampling import Sampler
 from bulkipacl.engine.scheduler import Lane, Scheduler
 from bulkipacl.errors import BulkError, CredentialError
 from bulkipacl.intake import check_rows
-from bulkipacl.model import GOOD_OUTCOMES, ApiError, Learnt, Outcome, Problem, Row, RowResult
+from bulkipacl.model import ApiError, Learnt, Problem, Row, RowResult
 from bulkipacl.settings import (
     OPEN_LISTS,
-    PERCENT_FROM_ROWS,
+    OPEN_ROWS,
     ROUND_ROWS,
     Settings,
 )
 from bulkipacl.store import views
 from bulkipacl.store.intake import invalid_result
-from bulkipacl.store.journal import KeptSnapshot
 from bulkipacl.store.rundir import RunDirectory
 from bulkipacl.twilio.transport import Transport
 
 MAX_FAILURES = "max_failures"
 DEADLINE = "deadline"
-_CREDENTIALS_HINT = "check the credential of this account (`bulkipacl check`), then resume"
-_RESUME_HINT = "`bulkipacl resume` the run to carry it out"
 
 
 class _Open(NamedTuple):
@@ -54,13 +51,8 @@ class _Open(NamedTuple):
     acl: OpenList
 
 
-class Engine:
+class Engine(Recorder):
     """Carries out all rows of a run directory that have no outcome.
-
-    Attributes:
-        outcomes: rows that ended in this session, by outcome.
-        failures: how many of them did not end well.
-        stopping: why nothing new is begun any more, or "".
 
     Args:
         offload: runs a commit, which blocks.
@@ -82,23 +74,14 @@ class Engine:
         rng: random.Random | None = None,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
-        self.directory = directory
-        self.settings = settings
-        self.wall_clock = wall_clock
+        super().__init__(directory, settings, Committer(directory, offload, on_ended), wall_clock)
         self.uniform = (rng or random.SystemRandom()).uniform
-        self.outcomes: Counter[Outcome] = Counter()
-        self.failures = 0
-        self.stopping = ""
-        self.accounts: dict[int, Account] = {}
         self._scheduler = Scheduler(transport, settings.max_in_flight)
-        self._committer = Committer(directory, offload, on_ended)
         self._reach = reach
-        self._throttled_before = 0
         self._learnt_before = learnt or {}
-        self._learnt: dict[str, Learnt] = {}
-        self._sampler: Sampler
         self._is_blocked = False
-        self._feed = Feed(self._start)
+        self._feed = Feed(self._start, lambda: self._open_rows < OPEN_ROWS)
+        self._open_rows = 0
         self._open: dict[int, _Open] = {}
         self._unsettled: set[int] = set()
         self._naming = Naming(self)
@@ -134,8 +117,7 @@ class Engine:
                 if self.settings.deadline_s is not None:
                     self._loop.call_later(self.settings.deadline_s, self.stop, DEADLINE)
                 self._group.start_soon(self._commit_all)
-                self._sampler = Sampler(self.accounts, started_at)
-                self._sample()
+                self._sample(Sampler(self.accounts, started_at))
                 self.go_on()
                 await self._done.wait()
                 self._scheduler.close()
@@ -145,26 +127,16 @@ class Engine:
         finally:
             self._scheduler.close()  # Timers of accounts and rows may still come.
             for account in self.accounts.values():
-                self._take_leave(account)
+                self.take_leave(account)
             await self._committer.flush()
             if not self._committer.is_broken:
                 figures = {"requests": self.requests, "throttled": self.throttled}
                 views.add_up(self.directory, figures | {"elapsed_s": self.now() - started_at})
 
-    def _sample(self) -> None:
-        if self._scheduler.is_closed:
-            return
-        self._committer.batch.samples += self._sampler.take(self.wall_clock())
-        self._committer.soon()
-        self._loop.call_later(self._sampler.next_in_s(self.now()), self._sample)
-
-    def _take_leave(self, account: Account) -> None:
-        """An account is done with: keep what was found out about it."""
-        learnt = account.governor.learnt()
-        if learnt is not None:
-            self._learnt[account.sid] = learnt
-        if account.governor.sent:
-            self._committer.batch.samples.append(sample(account, self.wall_clock()))
+    def _sample(self, sampler: Sampler) -> None:
+        if not self._scheduler.is_closed:
+            self.add_samples(sampler.take(self.wall_clock()))
+            self._loop.call_later(sampler.next_in_s(self.now()), self._sample, sampler)
 
     async def _commit_all(self) -> None:
         await self._committer.work()
@@ -211,16 +183,6 @@ class Engine:
         return self._scheduler.sent
 
     @property
-    def throttled(self) -> int:
-        """Answers of 429 in this session."""
-        return self._throttled_before + sum(a.governor.throttled for a in self.accounts.values())
-
-    @property
-    def learnt(self) -> dict[str, Learnt]:
-        """What was found out about the limits of accounts, by sid, once the run has ended."""
-        return self._learnt
-
-    @property
     def open_lists(self) -> int:
         """Lists under way."""
         return len(self._open)
@@ -259,7 +221,7 @@ class Engine:
     # --- opening lists --------------------------------------------------------------------
 
     def _start_account(self, number: int, sid: str) -> Account:
-        account = Account(self, number, sid, self._learnt_before.get(sid))
+        account = Account(self, number, sid, self.learnt.get(sid) or self._learnt_before.get(sid))
         if self._reach is not None:
             try:
                 self._reach(sid)
@@ -320,6 +282,7 @@ class Engine:
             self._has_stray_gap or views.has_invalid_creates(self.directory, list_id)
         )
         share = account.share(len(rows))
+        self._open_rows += len(rows)
         one = OpenList(self, share, info, rows, has_more=has_more, is_gap=is_gap)
         self._open[list_id] = _Open(account, share, one)
         one.start()
@@ -341,8 +304,8 @@ class Engine:
         if is_unsettled:
             self._unsettled.add(list_id)
         account, share, one = self._open.pop(list_id)
+        self._open_rows -= one.rows_count
         account.closed(share)
-        account.ended += one.rows_count
         if round_number is not None:
             self._committer.batch.closed.append((list_id, round_number))
         self._feed.closed(list_id, has_more=has_more)
@@ -367,7 +330,7 @@ class Engine:
             return
         if self.accounts.pop(account.number, None) is not None:
             self._throttled_before += account.governor.throttled
-            self._take_leave(account)
+            self.take_leave(account)
             self._feed.forget(account)
 
     # --- what accounts and lists ask ------------------------------------------------------
@@ -389,58 +352,10 @@ class Engine:
         """An account may have become able to send."""
         self._scheduler.wake(lane)
 
-    def keep(self, snapshot: KeptSnapshot, then: Callable[[], None]) -> None:
-        """Make a snapshot durable, and call `then` once it is."""
-        self._committer.batch.snapshots.append(snapshot)
-        self._committer.batch.after.append(then)
-        self._committer.soon(is_urgent=True)
-
-    def after_commit(self, then: Callable[[], None]) -> None:
-        """Call `then` once what has been recorded so far is durable."""
-        self._committer.batch.after.append(then)
-        self._committer.soon(is_urgent=True)
-
-    def record(self, result: RowResult) -> None:
-        """A row has its outcome."""
-        self.outcomes[result.outcome] += 1
-        if result.outcome not in GOOD_OUTCOMES and result.outcome is not Outcome.NOT_ATTEMPTED:
-            self.failures += 1
-            self._watch_failures()
-        self._committer.batch.results.append(result)
-        self._committer.soon()
-
-    def leave(self, account: Account | Share, numbers: Iterable[int]) -> None:
-        """These rows were never sent, and are not in this session: not_attempted."""
-        reason, error = account.stopped or (self.stopping, ApiError(0))
-        for number in numbers:
-            self.record(
-                RowResult(
-                    number,
-                    Outcome.NOT_ATTEMPTED,
-                    reason=reason,
-                    status=error.status,
-                    code=error.code,
-                    message=error.message,
-                    more_info=error.more_info,
-                    finished_at=self.wall_clock(),
-                    suggestion=_hint(reason),
-                )
-            )
-
-    def _watch_failures(self) -> None:
-        most, percent = self.settings.max_failures, self.settings.max_failures_percent
-        ended = self.outcomes.total()
-        is_too_many = most is not None and self.failures > most
-        if percent is not None and ended >= PERCENT_FROM_ROWS:
-            is_too_many = is_too_many or self.failures > ended * percent / 100
-        if is_too_many and not self.stopping:
-            # Not from inside a list that is just taking its turns.
-            self._loop.call_soon(self.stop, MAX_FAILURES)
-
-    def note(self, kind: str, text: str) -> None:
-        """What a person should know besides the rows."""
-        self._committer.batch.notes.append((kind, text))
-        self._committer.soon()
+    def too_many_failures(self) -> None:
+        """More rows than `--max-failures` did not end well."""
+        # Not from inside a list that is just taking its turns.
+        self._loop.call_soon(self.stop, MAX_FAILURES)
 
     def account_stopped(self, number: int, sid: str, reason: str, error: ApiError) -> None:
         """Nothing more is sent for an account: its rows are not_attempted."""
@@ -451,7 +366,7 @@ class Engine:
             "code": error.code,
             "message": error.message,
             "more_info": error.more_info,
-            "suggestion": _hint(reason),
+            "suggestion": hint_for(reason),
         }
         self._committer.batch.stopped.append((sid, orjson.dumps(why).decode()))
         self._committer.soon()
@@ -472,10 +387,6 @@ class Engine:
         is_waiting = self._naming.pending or self._is_input_open or not self._feed.is_empty
         if self.is_stopping or not is_waiting:
             self._done.set()
-
-
-def _hint(reason: str) -> str:
-    return _CREDENTIALS_HINT if reason == CREDENTIALS_REFUSED else _RESUME_HINT
 
 
 def first_error(error: BaseException) -> BaseException:

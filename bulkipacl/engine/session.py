@@ -1,30 +1,51 @@
 """One session of sending: an event loop, a transport, an engine, and the signals that stop it.
 
-Stage         where a job is done, and who is told
-carry_out     send what has no outcome yet, until it is done or told to stop
-terminable    SIGTERM as Ctrl-C, for the parts that do not send
+Stage          where a job is done, and who is told
+carry_out      send what has no outcome yet, until it is done or told to stop
+StoppedError   the run directory failed in the middle of it;  stopped   what makes one
+terminable     SIGTERM as Ctrl-C, for the parts that do not send
 """
 
 from __future__ import annotations
 
+import resource
 import signal
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from functools import partial
 
 import anyio
 import anyio.abc
 
 from bulkipacl.engine.arrival import Arrival
-from bulkipacl.engine.job import Inputs, Job, Observer
+from bulkipacl.engine.job import Inputs, Job, Observer, resume_command
 from bulkipacl.engine.run import Engine, first_error
+from bulkipacl.errors import InputError, StoreError
 from bulkipacl.report import StreamLines
-from bulkipacl.store.rundir import RunDirectory
+from bulkipacl.settings import SPARE_FILES, Settings
+from bulkipacl.store import views
+from bulkipacl.store.rundir import DATABASE, RunDirectory
 from bulkipacl.twilio.transport import open_transport
 
 INTERRUPTED = "interrupted"
+INPUT_UNFINISHED = "input_unfinished"
+STORE_FAILED = "store_failed"
+
+
+class StoppedError(StoreError):
+    """The run directory failed in mid-run; it is there, and the run can be resumed: exit 7 or 130.
+
+    Attributes:
+        ending: how the run ended, for the run directory, should it take that.
+    """
+
+    def __init__(self, message: str, *, ending: str, hint: str) -> None:
+        super().__init__(message, hint=hint)
+        self.ending = ending
+        self.exit_code = 130 if ending == INTERRUPTED else 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +68,11 @@ def carry_out(stage: Stage, *, rows: int | None = None, inputs: Inputs | None = 
     Args:
         rows: how many there are, where that is known.
         inputs: what is still to be taken in while it is sent.
+
+    Raises:
+        StoppedError: the run directory cannot be written any more; nothing unrecorded was sent.
+        StoreError: the same, and it is not there any more either.
+        InputError: what was to be taken in could not be read, and not one row came of it.
     """
     return anyio.run(partial(_carry_out, stage, rows, inputs), backend_options=_backend())
 
@@ -61,29 +87,91 @@ def _backend() -> dict[str, bool]:
 
 async def _carry_out(stage: Stage, rows: int | None, inputs: Inputs | None) -> str:
     job, observer, stream = stage.job, stage.observer, stage.stream
-    transport = open_transport(job.settings, job.base, job.credentials)
+    settings = _with_files_for(job.settings)
+    transport = open_transport(settings, job.base, job.credentials)
     engine = Engine(
         stage.run,
-        job.settings,
+        settings,
         transport,
         on_ended=stream.ended if stream is not None else None,
         reach=job.credentials.for_account,
+        learnt=None if job.memory is None else job.memory.of_host(job.base.origin, time.time()),
     )
     arrival = None if inputs is None else Arrival(stage.run, inputs, observer, engine, stream)
+    cut_off: list[InputError] = []
     try:
         async with anyio.create_task_group() as group:
             await group.start(_watch_signals, engine, observer)
             observer.sending(engine, rows)
             if arrival is not None:
-                group.start_soon(arrival.work)
+                group.start_soon(_take_in, arrival, stage, engine, cut_off)
             await engine.execute(is_input_open=arrival is not None)
             group.cancel_scope.cancel()
-    except BaseExceptionGroup as error:
-        raise first_error(error) from None
+    except BaseExceptionGroup as group_error:
+        error = first_error(group_error)
+        if isinstance(error, StoreError):
+            ending = engine.stopping if engine.stopping == INTERRUPTED else STORE_FAILED
+            raise stopped(stage.run, stage.job, error, ending) from error
+        raise error from None
     finally:
         observer.ended()
         await transport.aclose()
+        _remember(stage, engine)
+    if cut_off and not engine.is_stopping:
+        return INPUT_UNFINISHED
     return engine.ending
+
+
+def _with_files_for(settings: Settings) -> Settings:
+    """Each request in flight needs an open file: raise the process's limit, or send fewer."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = settings.max_in_flight + SPARE_FILES
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        with suppress(OSError, ValueError):  # Some systems have a limit below the hard one.
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        return replace(settings, max_in_flight=max(1, min(wanted, soft) - SPARE_FILES))
+    return settings
+
+
+def _remember(stage: Stage, engine: Engine) -> None:
+    """Keep what was found out about limits. A run is never worse off for not being able to."""
+    if stage.job.memory is not None:
+        with suppress(OSError):
+            stage.job.memory.keep(stage.job.base.origin, engine.learnt, time.time())
+
+
+async def _take_in(
+    arrival: Arrival, stage: Stage, engine: Engine, cut_off: list[InputError]
+) -> None:
+    """Take in until the inputs end; where one cannot be read on, what came before is carried out.
+
+    Rows of it may be on their way or done already, so that leaving the others would help nobody.
+    """
+    try:
+        await arrival.work()
+    except InputError as error:
+        if not views.row_count(stage.run):
+            raise
+        cut_off.append(error)
+        stage.observer.cut_off(error)
+        engine.input_ended()
+
+
+def stopped(
+    run: RunDirectory,
+    job: Job,
+    error: StoreError,
+    ending: str,
+    *,
+    so_far: str = "nothing unrecorded was sent",
+) -> StoreError:
+    """The error as it is told to people: a run directory that is still there can be resumed."""
+    if not (run.path / DATABASE).exists():
+        return error
+    hint = f"{so_far}; make room there, and then: {resume_command(job)}"
+    return StoppedError(error.message, ending=ending, hint=hint)
 
 
 async def _watch_signals(

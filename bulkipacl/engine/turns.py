@@ -31,13 +31,15 @@ class Turns:
     Attributes:
         size: sendables that wait.
         rows: what all open places have still to send.
+        done: rows that were sent, or whose list is done with.
     """
 
-    __slots__ = ("_first", "_ring", "rows", "size")
+    __slots__ = ("_first", "_ring", "done", "rows", "size")
 
     def __init__(self) -> None:
         self.size = 0
         self.rows = 0
+        self.done = 0
         self._ring: deque[Place] = deque()
         self._first: Sendable | None = None
 
@@ -48,6 +50,7 @@ class Turns:
     def closed(self, place: Place) -> None:
         """Its list is done with."""
         self.rows -= place.rows
+        self.done += place.rows
         place.rows = 0
 
     def push(self, place: Place, sendable: Sendable) -> None:
@@ -76,6 +79,7 @@ class Turns:
         if place.rows:
             place.rows -= 1
             self.rows -= 1
+            self.done += 1
         return sendable
 
     def drain(self) -> list[Sendable]:

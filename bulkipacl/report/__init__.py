@@ -5,6 +5,7 @@
     summary    the figures and causes as text and JSON, and the exit code
     verification   proof that every row has one outcome, and that the reports say so
     columns    which columns a report has;  lines: what stands in them
+    limits     what accounts allowed, of one run and of all
     records    kept input records, read back;  cells: texts made safe for where they are shown
     files      files that are there whole or not at all;  compare: two streams of lines
     words      what messages for people share
@@ -13,6 +14,13 @@ It decides nothing about a row: what a row without an outcome means is derived i
 """
 
 from bulkipacl.report.cells import printable
+from bulkipacl.report.limits import (
+    limits_json,
+    limits_text,
+    memory_json,
+    memory_text,
+    write_samples,
+)
 from bulkipacl.report.summary import exit_code, summary_json, summary_text
 from bulkipacl.report.verification import check_store, explaining_damage, verify
 from bulkipacl.report.words import counted, source_name
@@ -30,6 +38,10 @@ __all__ = [
     "counted",
     "exit_code",
     "explaining_damage",
+    "limits_json",
+    "limits_text",
+    "memory_json",
+    "memory_text",
     "printable",
     "source_name",
     "summary_json",
@@ -37,4 +49,5 @@ __all__ = [
     "verify",
     "write_report",
     "write_run_reports",
+    "write_samples",
 ]

@@ -14,10 +14,12 @@ from typing import Any
 
 from bulkipacl.model import GOOD_OUTCOMES, Cause, Outcome, Summary
 from bulkipacl.report.cells import columns_of, printable, shorten
+from bulkipacl.report.limits import limits_json
 from bulkipacl.report.words import counted, source_name
 
 MAX_CAUSES = 10
 MAX_NOTES = 10
+MAX_LIMITS = 10
 _MAX_MESSAGE = 240
 
 CREDENTIALS_REFUSED = "credentials_refused"
@@ -62,6 +64,7 @@ def summary_json(summary: Summary) -> dict[str, Any]:
         "requests": summary.requests,
         "throttled": summary.throttled,
         "accounts_stopped": list(summary.accounts_stopped),
+        "limits": limits_json(summary.limits),
         "notes": list(summary.notes),
         "causes": [_cause_json(cause) for cause in summary.causes],
     }
@@ -83,6 +86,7 @@ def summary_text(summary: Summary, *, width: int = 100) -> str:
         lines += ["", "Accounts that were stopped:"]
         lines += [f"  {printable(sid)}" for sid in summary.accounts_stopped[:MAX_CAUSES]]
         lines += _rest(len(summary.accounts_stopped) - MAX_CAUSES, "account")
+    lines += _limits(summary)
     if summary.notes:
         lines += ["", "Notes:"]
         for note in summary.notes[:MAX_NOTES]:
@@ -113,6 +117,21 @@ def _figures(summary: Summary) -> list[str]:
             f"{summary.throttled:,} answered 429"
         )
     return lines
+
+
+def _limits(summary: Summary) -> list[str]:
+    """The limits that were met; an account that met none was as fast as its rows."""
+    met = [one for one in summary.limits if one.throttled or one.binding in ("pace", "cap")]
+    if not met:
+        return []
+    lines = ["", "Limits met:"]
+    for one in met[:MAX_LIMITS]:
+        what = f"{one.window:,.0f} in flight"
+        if one.pace_per_s is not None:
+            what = f"{one.pace_per_s:,.1f} requests/s"
+        answers = f", {one.throttled:,} answered 429" if one.throttled else ""
+        lines.append(f"  {printable(one.account_sid)}: {what}{answers}")
+    return lines + _rest(len(met) - MAX_LIMITS, "account")
 
 
 def _cause_lines(cause: Cause, width: int) -> list[str]:

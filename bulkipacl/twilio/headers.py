@@ -1,9 +1,10 @@
 """What both sides of the transport share: the head of a request, the reading of an answer.
 
 Both sides send the same bytes and understand the same answers because both take them from here.
-What this does not do: it opens, sends and waits for nothing, and decides nothing about retries.
+What this does not do: it opens and sends nothing, and decides nothing about retries.
 
     Heads           a request's head, checked and ready-made per account
+    hear_out        the turns before a connection may be written to
     read_answer     status, headers and body as an `Attempt`
     lost            what went wrong as an `Attempt`
     read_body       a body, never more of it than MAX_BODY_BYTES
@@ -13,6 +14,7 @@ What this does not do: it opens, sends and waits for nothing, and decides nothin
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import math
 import os
@@ -127,6 +129,17 @@ class Heads:
                 request.body,
             )
         return b"%b%b\r\n" % (start, head)
+
+
+async def hear_out() -> None:
+    """Let the loop read all that has arrived by now: a connection is judged by what was read.
+
+    Without it, bytes that lie unread in the socket are taken for the answer to what is written
+    next, and a connection that the far end has closed is written to. Two turns, some 2 us: asyncio
+    puts what its poll finds behind what is already due to run, so one would be too early.
+    """
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
 
 
 def read_answer(

@@ -36,6 +36,7 @@ from bulkipacl.twilio.headers import (
     KEEPALIVE_S,
     STALE_TRIES,
     Heads,
+    hear_out,
     lost,
     read_answer,
     read_body,
@@ -122,6 +123,11 @@ class LaneTransport:
         """A connection on which nothing has been said yet; the pool's first, else a new one."""
         for _ in range(STALE_TRIES):
             connection = await self._connector.connect(self._target, [], self._timeout)
+            try:
+                await hear_out()
+            except BaseException:
+                connection.close()
+                raise
             protocol = connection.protocol
             # An answer that is there before the question would be taken for this one's: aiohttp
             # gives out such connections (3.14). And what is closing swallows what is written.

@@ -1,13 +1,16 @@
 """The plain side of the transport: `aiohttp.ClientSession`, tuned, with public names only.
 
 It is the reference that the lane is held to, and what is used where the lane's needs are not met.
-ClientSession sends GET and DELETE a second time when a kept-alive connection drops, and takes
-connections on which the server has spoken out of turn; both are stopped where a request is about
-to be written, in `_WatchedRequest`.
+ClientSession sends GET and DELETE a second time when a kept-alive connection drops, which
+`_WatchedRequest` stops, and takes connections on which the server has spoken out of turn, which
+`_WatchedConnector` keeps from it. Python 3.11 writes a body one turn of the loop after that look;
+what the server says in that turn is as good as what it says after the request: nothing can tell it
+from the answer.
 
 What this does not do: it retries nothing, follows no redirect, keeps no cookie.
 
     SessionTransport    `send`, `aclose`
+    _WatchedConnector   gives out a connection only if nothing has been said on it
     _WatchedRequest     knows whether a byte was written, and lets each be written once
     _Exchange           what it notes down about one send
 """
@@ -19,6 +22,7 @@ import ssl
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import Any
 
 import aiohttp
 from multidict import CIMultiDict
@@ -31,6 +35,7 @@ from bulkipacl.twilio.headers import (
     STALE_TRIES,
     Heads,
     error_text,
+    hear_out,
     lost,
     read_answer,
     read_body,
@@ -58,6 +63,25 @@ class _SecondSendError(Exception):
     """ClientSession was about to send a request again by itself."""
 
 
+class _WatchedConnector(aiohttp.TCPConnector):
+    """Gives out no connection that is shut, or on which the server has already spoken.
+
+    Here and not where the request is written: once ClientSession has the connection it begins a new
+    parser, which would take half an answer heard after that for the beginning of its own.
+    """
+
+    async def connect(self, *args: Any, **kwargs: Any) -> aiohttp.connector.Connection:
+        connection = await super().connect(*args, **kwargs)
+        try:
+            await hear_out()
+            if connection.closed or connection.protocol is None or connection.protocol.should_close:
+                raise _StaleConnectionError
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
 class _WatchedRequest(aiohttp.ClientRequest):
     """A request that notes when it is written, and refuses to be written twice."""
 
@@ -66,9 +90,6 @@ class _WatchedRequest(aiohttp.ClientRequest):
             exchange = _exchange.get()
             if exchange.written_at is not None:
                 raise _SecondSendError
-            # An answer that is there before the question would be taken for this one's.
-            if conn.closed or conn.protocol is None or conn.protocol.should_close:
-                raise _StaleConnectionError
             exchange.written_at = asyncio.get_running_loop().time()
         return await super().send(conn)
 
@@ -97,7 +118,7 @@ class SessionTransport:
             self._proxy_headers = {"Proxy-Authorization": proxy.authorization}
         self._wall_clock = wall_clock
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
+            connector=_WatchedConnector(
                 limit=settings.max_in_flight,
                 keepalive_timeout=KEEPALIVE_S,
                 ssl=True if tls is None else tls,

@@ -73,6 +73,7 @@ class Box:
         self.lists: dict[str, list[str]] = ready["lists"]
         self.keys: dict[str, list[str]] = ready["api_keys"]
         self._unused = list(self.accounts)
+        self._is_killed = False
 
     @property
     def parent(self) -> str:
@@ -130,8 +131,16 @@ class Box:
         found: list[dict[str, Any]] = self.get(f"ledger?since={since}")
         return found
 
+    def kill(self) -> None:
+        """End it in the middle of everything; nobody listens there from then on."""
+        self.process.kill()
+        self.process.communicate(timeout=10)
+        self._is_killed = True
+
     def close(self) -> None:
         """End it by its id; SIGTERM ends it with 0 and without a word."""
+        if self._is_killed:
+            return
         if self.process.poll() is None:
             self.process.terminate()
         _, errors = self.process.communicate(timeout=10)

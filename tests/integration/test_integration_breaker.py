@@ -203,7 +203,8 @@ async def test_an_account_is_back_at_full_speed_after_trouble(world: World) -> N
         trouble(world, "503_before", 0, start=1.0, end=30.0)
         noting = Noting(open_real(world, **FAST))
         run = begin(world, updates(world, 0, 10))
-        await world.carry_out(run, transport=noting, retries=100, patience_s=100.0, **FAST)
+        sending: dict[str, Any] = {"retries": 100, "patience_s": 100.0, "account_max_in_flight": 20}
+        await world.carry_out(run, transport=noting, **sending, **FAST)
         assert outcomes(list(views.records(run))) == good(1_000, Outcome.UPDATED)
         run.close()
         last = max(at for at, _, _ in noting.asked)

@@ -9,8 +9,10 @@ import pytest
 from world import FAST, World, good, outcomes
 
 from bulkipacl.engine.run import Engine
+from bulkipacl.jobs.retry import drafts_to_retry
 from bulkipacl.model import Evidence, Outcome
 from bulkipacl.sandbox import Fault, Latency
+from bulkipacl.sandbox.faults import Choice
 from bulkipacl.store import views
 
 MODES = ("refuse", "accept")
@@ -59,8 +61,6 @@ async def test_an_update_ends_as_asked(world: World, kind: str) -> None:
 @pytest.mark.parametrize("kind", BEFORE + AFTER + LATE + HARMLESS)
 async def test_a_delete_is_ours_once(world: World, kind: str) -> None:
     """Whatever comes back for a delete, the entry is gone, and the row says deleted."""
-    if kind.startswith(("garbage", "truncated", "slow")):
-        pytest.skip("an answer to a delete has no body")
     async with world.serving(entries=1, late_s=3.0, hang_s=30.0):
         (sid,) = world.held()
         world.script("DELETE", kind, late_s=3.0)
@@ -69,12 +69,49 @@ async def test_a_delete_is_ours_once(world: World, kind: str) -> None:
         assert world.entries() == []
 
 
-@pytest.mark.parametrize("kind", BEFORE + AFTER[:6])
+@pytest.mark.parametrize("kind", BEFORE + AFTER + HARMLESS)
 async def test_a_reading_is_asked_for_again(world: World, kind: str) -> None:
     """A list that cannot be read at first is read in the end."""
     async with world.serving(hang_s=30.0):
         world.script("GET", kind)
         assert outcomes(await world.apply([world.create("20.0.0.1")], **FAST)) == good(1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "code", "message"),
+    [
+        ("503_before", 503, 20503, "Service Unavailable"),
+        ("504_before", 504, 0, "HTTP 504 without a readable message"),
+        ("garbage_before", 200, 0, "HTTP 200 with a body that cannot be read"),
+        ("reset_before", 0, 0, ""),
+        ("hang_before", 0, 0, ""),
+    ],
+)
+async def test_a_list_that_cannot_be_read_fails_its_rows_alone(
+    world: World, kind: str, status: int, code: int, message: str
+) -> None:
+    """Retries used up: nothing was sent, the rows say what was said, and are fit to be retried."""
+    async with world.serving(lists=2, hang_s=30.0):
+        rows = [world.create("20.0.0.1"), world.create("20.0.0.2", place=1)]
+        rows.append(world.row("delete", address="20.0.0.3"))
+        sid = world.acl()
+
+        def choose(method: str, path: str, body: bytes) -> Choice | None:
+            return Choice(kind, 0.0) if method == "GET" and sid in path else None
+
+        setattr(world.sandbox.faults, "choose", choose)  # noqa: B010 - a method is replaced
+        records = await world.apply(rows, retries=2, **FAST)
+        assert outcomes(records) == ["failed", "created", "failed"]
+        for result in (records[0].result, records[2].result):
+            assert (result.reason, result.status, result.code) == ("unreadable", status, code)
+            assert result.message == message if message else result.message
+            assert (result.attempts, result.evidence) == (0, None)
+            assert "nothing was sent" in result.suggestion
+            assert "`bulkipacl retry`" in result.suggestion
+        assert [draft.line for _, draft in drafts_to_retry(records)] == [2, 4]
+        assert len(world.sandbox.ledger) == 1
+        world.script("GET")
+        assert outcomes(await world.apply(rows, **FAST)) == ["created", "unchanged", "already_gone"]
 
 
 @pytest.mark.parametrize("duplicates", MODES)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from functools import partialmethod
 
 import pytest
+import world as world_module
 from world import FAST, World, good, outcomes
 
 from bulkipacl.engine.run import Engine
-from bulkipacl.sandbox import Latency
+from bulkipacl.intake import Defaults, open_source
+from bulkipacl.report import exit_code
+from bulkipacl.sandbox import Fault, Latency
 from bulkipacl.store import views
+from bulkipacl.store.intake import Intake
 
 Watch = Callable[[Engine], Awaitable[None]]
 
@@ -63,7 +69,10 @@ async def test_a_second_signal_loses_nothing(world: World, effects: int, duplica
     async with world.serving(accounts=2, lists=2, latency=Latency(0.1), duplicates=duplicates):
         run = world.take_in(rows_of(world))
         await world.carry_out(
-            run, watch=when(effects, world, lambda e: e.stop_now("interrupted")), **FAST
+            run,
+            watch=when(effects, world, lambda e: e.stop_now("interrupted")),
+            account_max_in_flight=20,
+            **FAST,
         )
         found = Counter(outcomes(list(views.records(run))))
         assert set(found) <= {"created", "not_attempted", "unknown"}
@@ -81,4 +90,159 @@ async def test_a_resume_sends_nothing_again_that_had_ended(world: World) -> None
         await world.carry_out(run, **FAST)
         assert outcomes(await world.resume(run, **FAST)) == good(240)
         assert world.wire.sent == 0
+        run.close()
+
+
+@pytest.mark.parametrize(
+    ("first", "is_second"), [("deadline", False), ("deadline", True), ("max_failures", True)]
+)
+async def test_a_signal_after_the_runs_own_limit(world: World, first: str, is_second: bool) -> None:
+    """A person's stop while a deadline drains is the ending, 130; the second one cuts at once."""
+    async with world.serving(accounts=2, lists=2, latency=Latency(2.0)):
+        run = world.take_in(rows_of(world)[:80])
+        loop = asyncio.get_running_loop()
+        ended_s: list[float] = []
+
+        async def watch(engine: Engine) -> None:
+            await world.until_effects(1)
+            await asyncio.sleep(0.5)
+            engine.stop(first)
+            engine.stop("interrupted")
+            engine.stop(first)  # Nor does a limit that is reached later take its place.
+            ended_s.append(loop.time())
+            if is_second:
+                engine.stop_now("interrupted")
+
+        summary = await world.carry_out(run, watch=watch, account_max_in_flight=8, **FAST)
+        assert summary.ending == "interrupted"
+        assert exit_code(summary) == 130
+        assert (loop.time() - ended_s[0] < 0.1) == is_second
+        found = Counter(outcomes(list(views.records(run))))
+        assert found.total() == 80
+        assert bool(found["unknown"]) == is_second
+        assert outcomes(await world.resume(run, **FAST)) == good(80)
+        assert held(world) == 80
+        run.close()
+
+
+@pytest.mark.parametrize("kind", ["stop", "stop_now"])
+@pytest.mark.parametrize("effects", [5, 30])
+async def test_a_stop_during_a_commit(
+    world: World, monkeypatch: pytest.MonkeyPatch, kind: str, effects: int
+) -> None:
+    """A commit that is under way is finished, and what it says stands: nothing lost or twice."""
+    committing: list[bool] = []
+    whole: list[int] = []
+
+    async def slowly(call: Callable[[], None]) -> None:
+        committing.append(True)
+        await asyncio.sleep(0.2)
+        call()
+        await asyncio.sleep(0.2)
+        committing.pop()
+        whole.append(1)
+
+    monkeypatch.setattr(world_module, "at_once", slowly)
+    async with world.serving(accounts=2, lists=2, latency=Latency(0.1)):
+        run = world.take_in(rows_of(world)[:80])
+        before: list[int] = []
+
+        async def watch(engine: Engine) -> None:
+            await world.until_effects(effects)
+            while not committing:  # noqa: ASYNC110 - virtual time
+                await asyncio.sleep(0.01)
+            before.append(len(whole))
+            getattr(engine, kind)("interrupted")
+
+        await world.carry_out(run, watch=watch, **FAST)
+        assert not committing
+        assert len(whole) > before[0], "the stop did not come during a commit"
+        found = Counter(outcomes(list(views.records(run))))
+        assert found.total() == 80
+        assert set(found) <= {"created", "not_attempted", "unknown"}
+        assert found["created"] <= held(world) <= found["created"] + found["unknown"]
+        assert kind == "stop_now" or not found["unknown"]
+        assert outcomes(await world.resume(run, **FAST)) == good(80)
+        assert held(world) == 80
+        run.close()
+
+
+@pytest.mark.parametrize("reason", ["interrupted", "deadline"])
+async def test_a_stop_waits_for_no_list_that_is_being_read(world: World, reason: str) -> None:
+    """An API that hangs before anything was written: a stop ends at once, all not_attempted."""
+    async with world.serving(accounts=2, lists=2, faults=(Fault("hang_before", 1.0),)):
+        run = world.take_in(rows_of(world)[:80])
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+
+        async def watch(engine: Engine) -> None:
+            await asyncio.sleep(1.0)
+            engine.stop(reason)
+
+        summary = await world.carry_out(run, watch=watch)
+        assert loop.time() - began < 1.2, "the time-out is 30 s"
+        assert summary.ending == reason
+        assert outcomes(list(views.records(run))) == ["not_attempted"] * 80
+        run.close()
+
+
+@pytest.mark.parametrize("reason", ["interrupted", "deadline"])
+async def test_a_stop_when_the_api_has_gone(world: World, reason: str) -> None:
+    """Connections are refused from some moment on: a stop takes less than one time-out."""
+    async with world.serving(accounts=2, lists=2, latency=Latency(0.1)):
+        run = world.take_in(rows_of(world)[:80])
+        loop = asyncio.get_running_loop()
+        stopped_s: list[float] = []
+
+        async def watch(engine: Engine) -> None:
+            await world.until_effects(20)
+            await world.sandbox.aclose()
+            await asyncio.sleep(1.0)
+            stopped_s.append(loop.time())
+            engine.stop(reason)
+
+        summary = await world.carry_out(run, watch=watch, account_max_in_flight=8)
+        assert summary.ending == reason
+        assert loop.time() - stopped_s[0] < 30.0, "the patience is 300 s"
+        found = Counter(outcomes(list(views.records(run))))
+        assert found.total() == 80
+        assert set(found) <= {"created", "not_attempted", "unknown"}
+        assert 20 <= found["created"] < 80
+        run.close()
+
+
+async def test_an_unsettled_list_is_not_opened_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What arrives for a list that could not be read back is left for a resume, unlike others."""
+    monkeypatch.setattr(Engine, "execute", partialmethod(Engine.execute, is_input_open=True))
+    async with world.serving(lists=2, duplicates="accept"):
+        world.script("POST", "reset_after")
+        run = world.take_in([world.create("20.0.0.1")])
+
+        def arrive(engine: Engine, *rows: str) -> None:
+            path = world.place / "more.csv"
+            path.write_text("\n".join([world_module.HEADER, *rows, ""]), encoding="utf-8")
+            intake = Intake(run)
+            intake.rows = views.row_count(run)
+            source = open_source(str(path), Defaults())
+            engine.arrived(intake.insert(1, list(source.drafts())))
+            source.close()
+
+        async def watch(engine: Engine) -> None:
+            engine.arrived([(1, 1)])
+            await world.until_effects(1)
+            world.script("GET", *["503_before"] * 6)
+            while engine.open_lists:  # noqa: ASYNC110 - virtual time
+                await asyncio.sleep(0.01)
+            arrive(engine, world.create("20.0.0.2"), world.create("20.0.0.3", place=1))
+            await asyncio.sleep(60)
+            engine.input_ended()
+
+        await world.carry_out(run, watch=watch, retries=2, **FAST)
+        assert outcomes(list(views.records(run))) == ["unknown", "not_attempted", "created"]
+        assert [ip for ip, _, _ in world.entries()] == ["20.0.0.1"]
+        monkeypatch.undo()
+        assert outcomes(await world.resume(run, **FAST)) == good(3)
+        assert [ip for ip, _, _ in world.entries()] == ["20.0.0.1", "20.0.0.2"]
         run.close()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from bulkipacl import sandbox
 from bulkipacl.credentials import load_credentials
 from bulkipacl.engine.run import Engine
 from bulkipacl.intake import Defaults, open_source
-from bulkipacl.model import Attempt, Outcome, Request, RowRecord, SourceInfo, Summary
+from bulkipacl.model import Attempt, Learnt, Outcome, Request, RowRecord, SourceInfo, Summary
 from bulkipacl.sandbox.faults import Choice
 from bulkipacl.settings import Settings
 from bulkipacl.store import journal, views
@@ -98,6 +98,14 @@ class World:
 
         setattr(self.sandbox.faults, "choose", choose)  # noqa: B010 - a method is replaced
 
+    def throttle(self, account_sid: str) -> None:
+        """Every request of this account is answered 429."""
+
+        def choose(asked: str, path: str, body: bytes) -> Choice | None:
+            return Choice("429", 0.0) if account_sid in path else None
+
+        setattr(self.sandbox.faults, "choose", choose)  # noqa: B010 - a method is replaced
+
     # --- who is there ---------------------------------------------------------------------
 
     def account(self, place: int = 0) -> str:
@@ -153,6 +161,7 @@ class World:
         *,
         watch: Callable[[Engine], Any] | None = None,
         transport: Transport | None = None,
+        learnt: Mapping[str, Learnt] | None = None,
         seed: int = 1,
         **settings: Any,
     ) -> Summary:
@@ -176,6 +185,7 @@ class World:
             chosen,
             self.wire,
             offload=at_once,
+            learnt=learnt,
             rng=random.Random(seed),
             wall_clock=loop.time,
         )

@@ -82,6 +82,7 @@ class Carrier:
     Attributes:
         ended: how each row ended, with every write's entry in `wrote`.
         forced: creates that were sent although the list had no room.
+        waited: creates that waited for room.
     """
 
     held: Held
@@ -90,6 +91,7 @@ class Carrier:
     ended: dict[int, Ended] = field(default_factory=dict)
     wrote: dict[int, tuple[Operation, Entry]] = field(default_factory=dict)
     forced: set[int] = field(default_factory=set)
+    waited: set[int] = field(default_factory=set)
 
     def run(self, rows: Sequence[Row]) -> Carrier:
         """Carry all of them out."""
@@ -127,19 +129,26 @@ class Carrier:
                 self._end(row, lane, (Outcome.REFUSED, "no_gap"))
                 return
         promised = sum(flight.write.operation is CREATE for flight in self.flights)
-        free = self.held.capacity - len(self.state) - promised
+        before = self.order.creates_before(row)
+        free = self.held.capacity - len(self.state) - promised - before
         decision: Decision = decide(
-            row, self.state, free=free, may_wait=self.order.has_earlier_delete(row)
+            row,
+            self.state,
+            free=free,
+            may_wait=before > 0 or self.order.has_earlier_delete(row),
         )
         if isinstance(decision, Settled):
             self._end(row, lane, (decision.outcome, decision.reason))
         elif isinstance(decision, Wait):
+            self.waited.add(row.number)
             self.waiting.append(lane)
         else:
             if decision.operation is CREATE and free <= 0:
                 self.forced.add(row.number)
                 earlier = [n for n in self.deletes if n < row.number and n not in self.ended]
                 assert self.no_gap or not earlier, "sent without room, with a delete to wait for"
+                assert before == 0, "sent without room, with an earlier create to wait for"
+            self.order.sent(row)
             self.flights.append(Flight(row, lane, decision))
 
     def _move(self, flight: Flight) -> None:

@@ -235,7 +235,7 @@ class Recovery(RuleBasedStateMachine):
     # --- runs -----------------------------------------------------------------------------
 
     @precondition(lambda self: self.batch and (self.run is None or self.is_finished))
-    @rule(ending=st.sampled_from(["end", "stop", "kill", "kill"]), at=st.data())
+    @rule(ending=st.sampled_from(["end", "stop", "cut", "kill", "kill"]), at=st.data())
     def apply(self, ending: str, at: st.DataObject) -> None:
         """The batch as a new run."""
         if self.run is not None:
@@ -250,7 +250,7 @@ class Recovery(RuleBasedStateMachine):
         self._carry_out(ending, at)
 
     @precondition(lambda self: self.run is not None and not self.is_finished)
-    @rule(ending=st.sampled_from(["end", "end", "stop", "kill"]), at=st.data())
+    @rule(ending=st.sampled_from(["end", "end", "stop", "cut", "kill"]), at=st.data())
     def resume(self, ending: str, at: st.DataObject) -> None:
         """The run is carried on."""
         assert self.run is not None
@@ -362,7 +362,7 @@ class Recovery(RuleBasedStateMachine):
             self.is_finished = views.summary(self.run).ending == "finished"
             if self.is_finished:
                 self._check_finished()
-            else:
+            elif ending != "cut":
                 self._check_stopped()
         assert self._strangers() == strangers
 
@@ -380,8 +380,10 @@ class Recovery(RuleBasedStateMachine):
                 return
             await self.world.until_effects(target)
             await asyncio.sleep(later_s)
-            if ending == "stop":
+            if ending in ("stop", "cut"):
                 engine.stop("interrupted")
+                if ending == "cut":
+                    engine.stop_now("interrupted")
             elif not life.done():
                 self.deaths += 1
                 grave = self.place / f"dead-{self.deaths}"

@@ -10,12 +10,13 @@ import pytest
 from sandbox_calls import Caller, Serve, process
 
 from bulkipacl.sandbox import SandboxConfig, start
+from bulkipacl.sandbox.virtual_time import VirtualTimeLoop
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    """The sandbox runs on asyncio alone."""
-    return "asyncio"
+def anyio_backend() -> tuple[str, dict[str, Any]]:
+    """The sandbox runs on asyncio alone; its latencies and late effects take no real time here."""
+    return "asyncio", {"loop_factory": VirtualTimeLoop}
 
 
 @pytest.fixture

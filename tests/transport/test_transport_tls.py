@@ -91,6 +91,24 @@ async def test_a_ca_file_is_trusted(
         assert server.connections == 1
 
 
+async def test_what_follows_an_answer_never_answers_the_next_under_tls(
+    kind: str, server_tls: ssl.SSLContext, pair: tuple[Path, Path]
+) -> None:
+    """What lies unread in the socket is encrypted, and is heard all the same."""
+    peers: list[Peer] = []
+
+    async def script(peer: Peer) -> None:
+        peers.append(peer)
+        await echo(peer)
+
+    async with serving(script, server_tls) as server:
+        async with sending(kind, server.port, scheme="https", ca_file=pair[0]) as transport:
+            assert (await transport.send(create(b"a=1"))).body == b"a=1"
+            peers[0].writer.write(b"HTTP/1.1 200 Poison\r\nContent-Length: 1\r\n\r\n!")
+            assert (await transport.send(create(b"b=2"))).body == b"b=2"
+        assert (len(server.requests), server.connections) == (2, 2)
+
+
 async def test_a_server_without_tls_is_not_sent_to(kind: str) -> None:
     """No handshake, no request."""
     async with serving(echo) as server:
@@ -118,7 +136,10 @@ class TunnelProxy:
         self.answer = answer
         self.heads: list[bytes] = []
         self.port = 0
-        self._tasks: list[asyncio.Task[None]] = []
+        self.running: list[asyncio.Task[None]] = []
+
+    def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.running.append(asyncio.ensure_future(self.serve(reader, writer)))
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await read_request(reader)
@@ -127,8 +148,7 @@ class TunnelProxy:
         if b" 200 " in self.answer:
             host, _, port = head.split(b" ")[1].decode().partition(":")
             far_reader, far_writer = await asyncio.open_connection(host, int(port))
-            self._tasks.append(asyncio.ensure_future(pump(far_reader, writer)))
-            await pump(reader, far_writer)
+            await asyncio.gather(pump(far_reader, writer), pump(reader, far_writer))
         writer.close()
 
 
@@ -145,11 +165,11 @@ async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 @asynccontextmanager
 async def proxying(answer: bytes) -> AsyncIterator[TunnelProxy]:
     proxy = TunnelProxy(answer)
-    server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(proxy.accept, "127.0.0.1", 0)
     proxy.port = server.sockets[0].getsockname()[1]
     yield proxy
     server.close()
-    await asyncio.sleep(0.05)
+    await asyncio.gather(*proxy.running)
 
 
 async def test_a_proxy_tunnels(

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import ssl
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from bulkipacl.credentials import CredentialMap, load_credentials
 from bulkipacl.model import Request
+from bulkipacl.sandbox.virtual_time import VirtualTimeLoop
 from bulkipacl.settings import Settings
 from bulkipacl.twilio.hosts import BaseUrl
 from bulkipacl.twilio.transport import Transport, open_transport
@@ -20,15 +23,21 @@ ACCOUNT = "AC" + "0" * 31 + "1"
 TOKEN = "c0ffee" * 5
 PATH = f"/2010-04-01/Accounts/{ACCOUNT}/SIP/IpAccessControlLists.json"
 
+VIRTUAL: tuple[str, dict[str, Any]] = ("asyncio", {"loop_factory": VirtualTimeLoop})
+"""A loop for tests whose matter is time: it jumps to the next timer once no socket is ready."""
+
 Script = Callable[["Peer"], Awaitable[None]]
 
 
 class Peer:
     """One request as the server sees it: what came, and the means to answer it badly."""
 
-    def __init__(self, writer: asyncio.StreamWriter, raw: bytes, count: int) -> None:
+    def __init__(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, raw: bytes, count: int
+    ) -> None:
         self.raw = raw
         self.count = count
+        self.reader = reader
         self.writer = writer
 
     @property
@@ -46,6 +55,15 @@ class Peer:
     async def answer(self, status: int = 200, body: bytes = b"{}", *fields: str) -> None:
         lines = [f"HTTP/1.1 {status} Fine", f"Content-Length: {len(body)}", *fields]
         await self.send("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
+
+    def say(self, data: bytes) -> None:
+        """Put bytes into the client's socket now, before its loop can turn once more."""
+        assert os.write(self.writer.get_extra_info("socket").fileno(), data) == len(data)
+
+    async def gone(self) -> None:
+        """Wait until the client has closed the connection."""
+        with suppress(ConnectionError):
+            assert await self.reader.read() == b""
 
     def close(self) -> None:
         self.writer.close()
@@ -79,7 +97,7 @@ class FaultServer:
             while not writer.is_closing():
                 raw = await read_request(reader)
                 self.requests.append(raw)
-                await self.script(Peer(writer, raw, len(self.requests)))
+                await self.script(Peer(reader, writer, raw, len(self.requests)))
         except (asyncio.IncompleteReadError, OSError):
             pass
         finally:
@@ -149,7 +167,7 @@ async def sending(
     """A transport of one kind to a local port."""
     settings = settings or quick()
     if ca_file is not None:
-        settings = Settings(timeout_s=2, connect_timeout_s=2, tls_ca_file=str(ca_file))
+        settings = Settings(timeout_s=5, connect_timeout_s=5, tls_ca_file=str(ca_file))
     base = BaseUrl(scheme, host, port)
     transport = open_transport(settings, base, credentials(), kind=kind, wall_clock=lambda: 1e9)
     try:

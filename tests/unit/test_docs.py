@@ -10,8 +10,11 @@ import typer
 
 import bulkipacl
 from bulkipacl.cli.app import app
+from bulkipacl.credentials import load_credentials
 from bulkipacl.intake import field_of
 from bulkipacl.model import Outcome
+from bulkipacl.sandbox import ALIASES, KINDS, parse_fault, parse_latency, parse_limit
+from bulkipacl.sandbox import parse_limit_steps as parse_steps
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -53,6 +56,60 @@ def test_every_column_in_the_readme_is_understood() -> None:
         for synonym in synonyms:
             if synonym.strip():
                 assert field_of(synonym.strip()) == name, synonym
+
+
+def table(header: str) -> list[list[str]]:
+    """The cells of a table of the README."""
+    body = README.split(header)[1].split("\n\n")[0]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in body.splitlines()[2:]]
+
+
+def test_every_fault_is_in_the_readme() -> None:
+    """The table of faults has each kind once, beside the short name that draws from it."""
+    told: dict[str, tuple[str, ...]] = {}
+    alone = []
+    for name, kinds, seen in table("| fault | kinds | what the client sees |"):
+        listed = tuple(kinds.replace("`", "").split())
+        if name and listed:
+            told[name.strip("`")] = listed
+        else:
+            alone.append((name or kinds).strip("`"))
+        assert seen
+    assert told == ALIASES
+    assert sorted(alone) == sorted(
+        set(KINDS) - {kind for kinds in ALIASES.values() for kind in kinds}
+    )
+
+
+def test_every_trouble_of_the_sandbox_is_in_the_readme() -> None:
+    """The table of switches has all that make trouble; what it gives as examples is understood."""
+    rows = table("| switch | meaning |")
+    given = [re.fullmatch(r"`(--[a-z-]+) (.+)`", row[0]) for row in rows]
+    examples = [(found[1], found[2]) for found in given if found]
+    assert len(examples) == len(rows)
+    command = typer.main.get_command(app).commands["sandbox"]  # type: ignore[attr-defined]
+    flags = {flag for parameter in command.params for flag in parameter.opts}
+    plain = {"--host", "--port", "--accounts", "--lists", "--entries", "--seed", "--json", "--help"}
+    rules = {"--duplicates", "--unique", "--errors", "--headers"}
+    assert {flag for flag, _ in examples} == flags - plain - rules
+    parsers = {"--limit": parse_limit, "--limit-steps": parse_steps, "--latency": parse_latency}
+    for flag, value in examples:
+        if flag in parsers:
+            parsers[flag](re.sub(r"\b[NRS]\b", "5", value))
+    example = README.split("$ bulkipacl sandbox ")[1].split("\n")[0].split()
+    for flag, value in zip(example[::2], example[1::2], strict=True):
+        assert flag in flags
+        {**parsers, "--fault": parse_fault}.get(flag, int)(value)
+
+
+def test_the_credentials_file_of_the_readme_is_understood(tmp_path: Path) -> None:
+    """The example can be used as it stands; `default` is the account of rows that name none."""
+    path = tmp_path / "credentials.toml"
+    path.write_text(README.split("```toml\n")[1].split("```")[0].replace("SK...", "SK" + "0" * 32))
+    path.chmod(0o600)
+    found = load_credentials({"PARENT_TOKEN": "x"}, path)
+    assert found.default_account == "AC" + "fedcba9876543210" * 2
+    assert found.for_account("AC" + "1" * 32).username == "AC" + "0123456789abcdef" * 2
 
 
 def test_the_changelog_and_the_package_agree() -> None:

@@ -23,6 +23,19 @@ def test_create_waits_for_earlier_deletes_only() -> None:
     assert not order.has_earlier_delete(create(6, C))
 
 
+def test_places_of_earlier_creates() -> None:
+    """A create that is not sent yet may need a place, until it is sent or ends without one."""
+    rows = [create(1, A), upsert(4, B), create(7, C)]
+    order = Order([[rows[2]], [rename(3, B, "x"), rows[1]], [rows[0]]], no_gap=False)
+    assert [order.creates_before(row) for row in (*rows, create(9, 9))] == [0, 1, 2, 3]
+    order.sent(rows[0])
+    order.sent(rename(3, B, "x"))
+    assert [order.creates_before(row) for row in rows] == [0, 0, 1]
+    order.ended(rows[0], is_good=True)
+    order.ended(rows[1], is_good=False)
+    assert order.creates_before(rows[2]) == 0
+
+
 def test_deletes_end_in_any_order() -> None:
     """Deletes that end before earlier ones do not hide those."""
     rows = [delete(n, n) for n in (1, 2, 3)]
@@ -51,6 +64,18 @@ def test_no_gap() -> None:
     order.ended(put, is_good=True)
     assert not order.waits_for_creates(delete(3, C))
     assert not order.is_gap
+
+
+def test_no_gap_keeps_no_places_before_its_deletes() -> None:
+    """Creates that deletes wait for wait for nothing; those behind deletes leave places again."""
+    made, lane = create(2, A), [delete(1, B), create(3, B), create(5, B)]
+    order = Order([[made], lane], no_gap=True)
+    assert order.creates_before(lane[1]) == 0
+    assert not order.has_earlier_delete(made)
+    order.sent(made)
+    order.ended(made, is_good=True)
+    assert order.creates_before(lane[2]) == 1
+    assert order.has_earlier_delete(lane[1])
 
 
 def test_no_gap_leaves_out_circles() -> None:

@@ -1,13 +1,14 @@
-"""What a last reading shows that late writes explain, and what it must leave alone."""
+"""What a last reading shows that late writes explain, and how that is put right."""
 
 from __future__ import annotations
 
 import pytest
+from engine_fakes import BASE, LIST, NO_ANSWER, NOT_SENT, FakeAccount, answer, echo, no
 from engine_tools import CREATE, DELETE, UPDATE, entry
 
 from bulkipacl.engine.decide import ListState, Write
-from bulkipacl.engine.repair import Found, LateWrite, find_repairs
-from bulkipacl.model import Entry
+from bulkipacl.engine.repair import Found, LateWrite, Repair, find_repairs
+from bulkipacl.model import ApiError, Attempt, Entry
 
 A, B, C = 1, 2, 3
 MINE, LATE, STRANGER = entry(1, A, "mine"), entry(2, A, "mine"), entry(3, B, "theirs")
@@ -119,3 +120,70 @@ def test_each_heir_gets_one() -> None:
     now = [entry(8, B, "mine"), entry(9, A, "mine")]
     found = find_repairs(late, ListState(), set(), now)
     assert found == [Found(2, now[0], None), Found(1, now[1], None)]
+
+
+# --- a repair on its way ----------------------------------------------------------------------
+
+REMOVAL = Found(1, LATE, Write(DELETE, LATE, LATE))
+UNDOING = Found(1, named("b"), Write(UPDATE, named("c"), named("b")))
+GONE, SICK = no(404, 20404), no(503, 20503)
+
+# Each line: a word | the repair | answers | what it asked of its account | whether it is done, or
+# None while it goes on.
+REPAIRS: list[tuple[str, Found, list[Attempt], list[str], bool | None]] = [
+    ("removed", REMOVAL, [answer(204)], [], True),
+    ("removed by somebody else", REMOVAL, [GONE], [], True),
+    ("lost, then gone", REMOVAL, [NO_ANSWER, GONE], ["again 0"], True),
+    ("not sent", REMOVAL, [NOT_SENT], ["again 0"], None),
+    ("sick to the end", REMOVAL, [SICK] * 3, ["again 0", "again 1"], False),
+    ("throttled", REMOVAL, [no(429)] * 5, ["throttled"] * 5, None),
+    ("refused", REMOVAL, [no(405)], [], False),
+    ("credential", REMOVAL, [no(401)], ["refused 401"], None),
+    ("set right", UNDOING, [echo(named("c"))], [], True),
+    ("lost, then set right", UNDOING, [NO_ANSWER, echo(named("c"))], ["again 0"], True),
+    ("conflict, then set right", UNDOING, [no(409), echo(named("c"))], ["again 0"], True),
+    ("lost to the end", UNDOING, [NO_ANSWER] * 3, ["again 0", "again 1"], False),
+    ("not there any more", UNDOING, [GONE], [], False),
+    ("another echo", UNDOING, [echo(named("b"))], [], False),
+    ("forbidden", UNDOING, [no(403)], ["refused 403"], None),
+]
+
+
+@pytest.mark.parametrize(
+    ("found", "attempts", "log", "is_done"),
+    [case[1:] for case in REPAIRS],
+    ids=[f"{case[0]}: {case[1].write.operation.word if case[1].write else ''}" for case in REPAIRS],
+)
+def test_what_comes_next(
+    found: Found, attempts: list[Attempt], log: list[str], is_done: bool | None
+) -> None:
+    """After each answer a repair is done, is sent again, or is given up: told once."""
+    account, told = FakeAccount(), []
+    repair = Repair(account, LIST, found, lambda found, error: told.append((found, error)))
+    repair.start()
+    for attempt in attempts:
+        assert not told
+        assert repair.may_send()
+        repair.answered(attempt)
+    assert account.log == ["push", *log]
+    assert [(one, error is None) for one, error in told] == (
+        [] if is_done is None else [(found, is_done)]
+    )
+
+
+def test_what_a_repair_sends() -> None:
+    """A removal names the entry that landed late; an undoing sends what differs, and no more."""
+    account = FakeAccount()
+    removed = Repair(account, LIST, REMOVAL, lambda found, error: None).request
+    assert (removed.method, removed.path) == ("DELETE", f"{BASE}/{LATE.sid}.json")
+    undone = Repair(account, LIST, UNDOING, lambda found, error: None).request
+    assert (undone.method, undone.path) == ("POST", f"{BASE}/{MINE.sid}.json")
+    assert undone.body == b"FriendlyName=c"
+
+
+def test_a_repair_that_is_dropped_is_not_done() -> None:
+    """An account that takes no more requests leaves it as it is, and says why."""
+    told: list[ApiError | None] = []
+    repair = Repair(FakeAccount(), LIST, REMOVAL, lambda found, error: told.append(error))
+    repair.dropped("blocked", ApiError(503, 20503, "no"))
+    assert told == [ApiError(503, 20503, "no")]
