@@ -34,6 +34,10 @@ SUSPICIONS = 1.5
 SUSPECTS_LET_IN = 5
 """Turns of refused and let in, and requests let in meanwhile, that make a rate limit likely."""
 
+CONTRADICTIONS = 12
+"""Requests let in at the height of a refusal since the last one: in a small window, whose limit
+does not blur, that many make it sure."""
+
 FORGET = 0.01
 FORGET_SMALL = 0.0006
 """An answer takes so much off the suspicions, so that chance meetings do not add up: the second for
@@ -58,9 +62,12 @@ HINT_MAX_S = 10.0
 a row that was given the hint waits for itself, and one row in 300 is meant to be refused."""
 
 GOODPUT_OVER = 16
-GOODPUT_HEIGHT = 16
+SMALL = 16
 """Answers over which the goodput is measured, for want of two refusals to measure between; and up
 to which height it will do, since in a wide window the goodput alone shows nothing."""
+
+AHEAD = 1.25
+"""A pace that is so much faster than the goodput is cut by any refusal, whatever that was about."""
 
 TOP_EVERY = 512
 """Answers after which an accepted height is forgotten, at the latest twice as many."""
@@ -85,6 +92,7 @@ class Governor:
     __slots__ = (
         "_answered",
         "_answered_from_s",
+        "_at_top",
         "_cap",
         "_clean_from",
         "_goodput",
@@ -130,7 +138,7 @@ class Governor:
         self._suspect = _Refusals()
         self._spared = 0
         self._spared_next = SPARED
-        self._top = self._top_before = 0
+        self._top = self._top_before = self._at_top = 0
         self._top_left = TOP_EVERY
         self._clean_from = 0
         self._answered = 0
@@ -191,7 +199,8 @@ class Governor:
         self._in_flight = in_flight - 1
         if number > self._clean_from:
             if height > self._top:
-                self._top = height
+                self._top, self._at_top = height, 0
+            self._at_top += height == self._top
             self._top_left -= 1
             if not self._top_left:
                 self._top_before, self._top, self._top_left = self._top, height, TOP_EVERY
@@ -223,11 +232,16 @@ class Governor:
         refusals = self._suspect
         top = max(self._top, self._top_before)
         refusals.add(ticket, top, self._window.raised_at if self._pace is None else 0)
+        if height <= self._top and height <= SMALL and self._at_top >= CONTRADICTIONS:
+            refusals.score += SUSPICIONS  # So many were let in just there: no doubt is left.
         self._clean_from = self.sent
         let_in, over_s = refusals.measured(number, sent_s)
         if self._pace is not None:
             if height > top and height > 1:
                 self._refused_window(now_s, height)
+                answered, took_s = self._goodput
+                if height <= SMALL and self._pace.per_s > AHEAD * answered / took_s:
+                    self._refused_pace(self._pace, number, let_in, over_s)
             else:
                 self._refused_pace(self._pace, number, let_in, over_s)
                 if refusals.let_in_between == 0 and height == 1 and retry_after_s is not None:
@@ -240,7 +254,7 @@ class Governor:
             self._begin_pace(now_s, per_s, 0 if is_blind else let_in)
         elif refusals.score >= SUSPICIONS and not self._spared:
             if let_in < SUSPECTS_LET_IN or over_s < self._round_trip_s / 2:
-                let_in, over_s = self._goodput if height <= GOODPUT_HEIGHT else (0, 1.0)
+                let_in, over_s = self._goodput if height <= SMALL else (0, 1.0)
             if let_in:
                 self._begin_pace(now_s, let_in / over_s, let_in)
             else:
