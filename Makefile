@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 TEST_FOLDERS = $(sort $(dir $(shell find tests -name '*.py')))
 
-.PHONY: setup demo test explore campaign check format clean
+.PHONY: setup demo test explore campaign bench-limits check format clean
 
 setup: $(READY)
 
@@ -33,6 +33,10 @@ explore: $(READY)
 campaign: $(READY)
 	$(BIN)/python benchmarks/campaign.py --vendor
 
+# How near to hidden limits our governor and others keep: about 5 minutes.
+bench-limits: $(READY)
+	$(BIN)/python benchmarks/limits.py
+
 # mypy takes one folder of tests at a time, because each may have a conftest.py of its own.
 check: $(READY)
 	$(BIN)/ruff check
@@ -41,6 +45,7 @@ check: $(READY)
 	@for folder in $(TEST_FOLDERS); do \
 		echo "mypy --strict $$folder"; \
 		MYPYPATH=$$folder $(BIN)/mypy --strict --no-error-summary $$folder*.py || exit 1; done
+	MYPYPATH=benchmarks:tests/integration $(BIN)/mypy --strict --no-error-summary benchmarks/*.py
 	$(BIN)/lint-imports
 
 format: $(READY)

@@ -59,7 +59,7 @@ SPREAD_EVERY = 16
 
 HINT_MAX_S = 10.0
 """A Retry-After stops a whole account only where nothing else is let in, and no longer than this:
-a row that was given the hint waits for itself, and one row in 300 is meant to be refused."""
+a row that was given the hint waits for itself, and one row in 200 is meant to be refused."""
 
 GOODPUT_OVER = 16
 SMALL = 16

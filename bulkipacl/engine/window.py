@@ -18,10 +18,11 @@ START = 2
 REST = 200
 REST_FIRST = 64
 REST_AFTER_FALL = 16
+REST_LONGER = 1.5
 """Answers at a full window between two looks higher. One look that fails costs one refusal, so
-300 keeps the refusals near 3 per 1,000 rows however small the ceiling is, and wherever it blurs:
-+1 per 300 answers and -1 per refusal balance where one request in 300 is refused. After a deep
-fall the old ceiling is likely to come back soon; the rest then doubles from 16 up."""
+200 keeps the refusals near 5 per 1,000 rows however small the ceiling is, and wherever it blurs:
++1 per 200 answers and -1 per refusal balance where one request in 200 is refused. After a deep
+fall the old ceiling is likely to come back soon; each look in vain makes the next rest longer."""
 
 FALL = 0.75
 """A cut below this share of the window is a deep one."""
@@ -49,6 +50,7 @@ class Window:
         "_cap",
         "_full",
         "_held",
+        "_is_look",
         "_recovers_from",
         "_recovers_until_s",
         "_rest",
@@ -68,6 +70,7 @@ class Window:
         self._step = 0
         self._full = 0
         self._held = 0
+        self._is_look = False
         self._before = self.value
         self._recovers_from: int | None = None
         self._recovers_until_s = 0.0
@@ -127,6 +130,7 @@ class Window:
             self._settle(sent)
         if self._recovers_from is None:
             self.is_starting = False
+            self._is_look = self._step > 0
             self._recovers_from = sent
             self._recovers_until_s = now_s + round_trip_s
             self._before = self.value
@@ -156,7 +160,10 @@ class Window:
         if self.value > kept:
             self.raised_at = sent
         is_deep = self.value <= self._before * FALL and self._before - self.value >= 2
-        self._rest = REST_AFTER_FALL if is_deep else min(REST, int(1.5 * self._rest))
+        if is_deep:
+            self._rest = REST_AFTER_FALL
+        elif self._is_look:
+            self._rest = min(REST, int(REST_LONGER * self._rest))
         self._held = self._step = self._full = 0
         self._recovers_from = None
         self._set_limit()

@@ -48,7 +48,6 @@ async def test_a_hidden_window_is_found(world: World) -> None:
     async with world.serving(lists=20, latency=CREATE, limits=(Limit("concurrent", 20),)):
         rows = creates(world, 20, 100)
         took_s = await timed(world, rows)
-        print(took_s, 2_000 * 0.0957 / 20, world.engine.throttled)
         assert took_s <= 2_000 * 0.0957 / 20 / 0.93
         assert world.engine.throttled <= 0.01 * len(rows)
 
@@ -133,9 +132,9 @@ async def test_samples_are_kept(world: World) -> None:
         assert [one.at for one in of_large] == sorted(one.at for one in of_large)
         assert {one.binding for one in of_large} <= {"window", "pace", "cap", "demand"}
         assert of_large[-1].ended == 500
-        large, small = last_of_each(run)
-        assert (large.account_sid, small.account_sid) == (world.account(), world.account(1))
+        found = {one.account_sid: one for one in last_of_each(run)}
+        large, small = found[world.account()], found[world.account(1)]
         assert 6 <= large.window <= 10
         assert large.throttled + small.throttled == world.engine.throttled
-        assert views.summary(run).limits == (large, small)
+        assert set(views.summary(run).limits) == {large, small}
         run.close()
