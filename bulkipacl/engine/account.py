@@ -263,7 +263,9 @@ class Account:
     ) -> None:
         """Queue it later. Meanwhile it holds no permit."""
         hint_s = attempt.retry_after_s if attempt is not None else None
-        if self.is_in_trouble:
+        if self._host.is_stopping:
+            failures = min(failures, 1)  # Somebody waits for the end.
+        elif self.is_in_trouble:
             failures = max(failures, 4)
         self._host.call_later(
             backoff_s(failures, hint_s, self._host.uniform), lambda: self.enqueue(place, sendable)

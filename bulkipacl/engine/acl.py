@@ -260,6 +260,10 @@ class OpenList:
         self._sent.add(work.row.number)
         return True
 
+    def not_sent(self, work: RowWork) -> None:
+        """All that was sent for the row was surely not processed."""
+        self._sent.discard(work.row.number)
+
     def take_back(self, work: RowWork) -> None:
         """The row is not sent any more. It gets no outcome: that says not_attempted."""
         self.moving.discard(work)

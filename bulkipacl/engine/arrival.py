@@ -90,7 +90,7 @@ class Arrival:
         self._observer.taken_in(self._intake.rows)
         if self._stream is not None:
             self._stream.emit(self._intake.last_invalid)
-        self._engine.arrived(touched)
+        self._engine.arrived(touched, self._intake.rows)
 
     def _read_all(self) -> None:
         """In the thread: every record of every input, no more of them ahead than the bound."""

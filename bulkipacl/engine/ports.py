@@ -133,5 +133,8 @@ class ListPort(Protocol):
     def may_go_on(self, work: Any) -> bool:
         """Whether the row may still be sent; False: it was taken back."""
 
+    def not_sent(self, work: Any) -> None:
+        """All that was sent for the row was surely not processed."""
+
     def take_back(self, work: Any) -> None:
         """The row is not sent any more; it ends with its list."""

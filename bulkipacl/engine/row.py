@@ -163,8 +163,10 @@ class RowWork:
                 self._list.state.drop(self.write.wanted.sid)
                 self.end(Outcome.ALREADY_GONE, entry=self.write.wanted)
             case VerdictKind.THROTTLED:
+                self._unsent()
                 self._list.account.throttled(self, attempt)
             case VerdictKind.AGAIN:
+                self._unsent()
                 self._again(attempt)
             case VerdictKind.READ_BACK:
                 self._list.read_back(self, self._list.settle_s)
@@ -182,6 +184,10 @@ class RowWork:
                 self._list.account.refused(self, self.error)
             case _:
                 assert_never(verdict.kind)
+
+    def _unsent(self) -> None:
+        if not self.landings:
+            self._list.not_sent(self)
 
     def _differs(self, echo: Entry) -> None:
         """The API says that it did something else than asked: what it did, the list has to say."""

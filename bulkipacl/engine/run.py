@@ -86,6 +86,7 @@ class Engine(Recorder):
         self._unsettled: set[int] = set()
         self._naming = Naming(self)
         self._is_input_open = False
+        self._arrived_to: int | None = None
         self._checks_rounds = False
         self._has_stray_gap = False
         self._is_feeding = False
@@ -158,6 +159,7 @@ class Engine(Recorder):
     def stop_now(self, reason: str) -> None:
         """Cut what is in flight. Its rows are unknown until a resume settles them."""
         self.stopping = reason
+        self._scheduler.close()
         for account, _, one in self._open.values():
             self.leave(account, one.never_sent())
         self._group.cancel_scope.cancel()
@@ -189,8 +191,13 @@ class Engine(Recorder):
 
     # --- input that arrives while it is sent ------------------------------------------------
 
-    def arrived(self, pairs: Iterable[tuple[int, int]]) -> None:
-        """Lists, as (account, list) numbers, have new rows in the store."""
+    def arrived(self, pairs: Iterable[tuple[int, int]], last_row: int | None = None) -> None:
+        """Lists, as (account, list) numbers, have new rows in the store.
+
+        Args:
+            last_row: up to which number; None: whatever is there.
+        """
+        self._arrived_to = last_row
         lists_of: dict[int, list[int]] = {}
         for account_id, list_id in pairs:
             lists_of.setdefault(account_id, []).append(list_id)
@@ -276,6 +283,9 @@ class Engine(Recorder):
             return
         rows = views.rows_to_do(self.directory, list_id, ROUND_ROWS)
         has_more = len(rows) == ROUND_ROWS
+        if self._is_input_open and self._arrived_to is not None:
+            # What has just come into the store, and was not told of, can belong between these.
+            rows = [row for row in rows if row.number <= self._arrived_to]
         if self._checks_rounds:
             rows = self._without_invalid(rows)
         is_gap = self.settings.no_gap and (

@@ -14,6 +14,7 @@ from collections import deque
 from typing import Any, Protocol
 
 from anyio.abc import TaskGroup
+from anyio.lowlevel import checkpoint_if_cancelled
 
 from bulkipacl.engine.ports import Sendable
 from bulkipacl.model import Attempt
@@ -116,6 +117,7 @@ class Scheduler:
     async def _work(self, first: Taken) -> None:
         loop = asyncio.get_running_loop()
         taken: Taken | None = first
+        await checkpoint_if_cancelled()  # Begun for a run that is being cut: it sends nothing.
         while True:
             if taken is None:
                 if self.is_closed:

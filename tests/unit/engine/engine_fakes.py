@@ -96,6 +96,7 @@ class FakeList:
 
     Attributes:
         log: what was asked, in words; how the row ended is in `results`.
+        unsent: rows of which nothing was processed.
     """
 
     sid = LIST
@@ -107,6 +108,7 @@ class FakeList:
         self.state = ListState(entries)
         self.known = set(self.state.entries)
         self.log: list[str] = []
+        self.unsent: set[int] = set()
         self.results: list[RowResult] = []
         self.may_send = True
 
@@ -134,6 +136,10 @@ class FakeList:
     def may_go_on(self, work: Any) -> bool:
         """Whether the row may still be sent."""
         return self.may_send
+
+    def not_sent(self, work: Any) -> None:
+        """Nothing that was sent for the row was processed."""
+        self.unsent.add(work.row.number)
 
     def take_back(self, work: Any) -> None:
         """The row is not sent any more."""

@@ -10,6 +10,7 @@ import pytest
 
 from bulkipacl.engine.account import Account
 from bulkipacl.engine.feed import Feed
+from bulkipacl.settings import FAIR_LISTS
 
 
 @dataclass
@@ -94,7 +95,8 @@ def test_an_arriving_account_does_not_queue_behind_a_large_one() -> None:
 def test_an_account_with_rows_enough_leaves_room() -> None:
     """An account opens a further list when it is hungry, or when one of its lists closes."""
     full = account(4, wants_more=False)
-    feed = feed_of({2: [7]})
+    feed = Feed(lambda number, sid: (TWO, [7]), is_roomy=lambda: False)
+    feed.begin([(2, "")])
     for list_id in (101, 102, 103, 104):
         feed.queue(full, list_id)
     assert sorted(take_all(feed)) == [(2, 7), (4, 101)]
@@ -108,6 +110,17 @@ def test_an_account_with_rows_enough_leaves_room() -> None:
     assert not feed.hungry(full)
     assert feed.has_left(full)  # They are still open.
     assert is_done(feed)
+
+
+def test_some_lists_are_open_for_fairness() -> None:
+    """Where memory allows it, a few lists of an account share it, however many rows each has."""
+    full = account(4, wants_more=False)
+    feed = feed_of({})
+    for list_id in range(2 * FAIR_LISTS):
+        feed.queue(full, list_id)
+    assert len(take_all(feed)) == FAIR_LISTS
+    feed.closed(0, has_more=False)
+    assert len(take_all(feed)) == 1
 
 
 def test_new_accounts_and_further_lists_take_turns() -> None:
