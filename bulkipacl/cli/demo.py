@@ -47,6 +47,12 @@ def demo(
             f"apply {sample} --run {place} --base-url {sandboxed.url} --settle 1".split(),
             progress=progress,
         )
-    say("\nThe rows that failed did so on purpose: their lists were full.")
-    say(f"Look at {place}/report.csv, and at {place}/rejects.csv: mend it and apply it again.")
-    return 0 if code == 1 else code
+    if code not in (0, 1):
+        say("\nThe sandbox has ended with all that it held, so this run cannot be resumed.")
+        return code
+    if code:
+        say("\nThe rows that failed did so on purpose: their lists were full.")
+        say(f"Look at {place}/report.csv, and at {place}/rejects.csv: what to mend, and why.")
+    else:
+        say(f"\nLook at {place}/report.csv.")
+    return 0

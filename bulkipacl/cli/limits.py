@@ -16,7 +16,7 @@ from bulkipacl.cli import options as o
 def limits(
     run: Annotated[
         Path | None,
-        typer.Argument(metavar="[RUN]", help="A run directory. Without it: what is remembered."),
+        typer.Argument(metavar="RUN", help="A run directory. Without it: what is remembered."),
     ] = None,
     samples: Annotated[
         str | None,
@@ -37,38 +37,48 @@ def limits(
     With a run directory: how its accounts stood at the end. Without: what is remembered of all
     accounts, and starts the next run near it.
     """
-    from bulkipacl.cli.terminal import print_json
     from bulkipacl.errors import UsageError
-    from bulkipacl.report import (
-        counted,
-        explaining_damage,
-        limits_json,
-        limits_text,
-        memory_json,
-        memory_text,
-        write_samples,
-    )
-    from bulkipacl.store.limits import LimitsMemory, state_path
-    from bulkipacl.store.rundir import RunDirectory
-    from bulkipacl.store.samples import last_of_each
 
     if run is None:
         if samples is not None:
             raise UsageError("--samples belongs to a run", hint="bulkipacl limits RUN --samples -")
-        memory = LimitsMemory(state_path(os.environ))
-        if forget:
-            sys.stderr.write(f"forgot the limits of {counted(memory.forget(), 'account')}\n")
-            return 0
-        records = memory.records()
-        if as_json:
-            print_json({"path": str(memory.path), "accounts": memory_json(records)})
-        else:
-            sys.stdout.write(memory_text(records, time.time(), str(memory.path)))
-        return 0
-    if forget:
+        _of_all(forget=forget, as_json=as_json)
+    elif forget:
         raise UsageError("--forget takes no run", hint="a run directory is not changed")
-    if samples == "-" and as_json:
+    elif samples == "-" and as_json:
         raise UsageError("--samples - and --json both want stdout", hint="give --samples a file")
+    else:
+        _of_run(run, samples, as_json=as_json)
+    return 0
+
+
+def _of_all(*, forget: bool, as_json: bool) -> None:
+    from bulkipacl.cli.terminal import print_json
+    from bulkipacl.report import counted, memory_json, memory_text
+    from bulkipacl.store.limits import LimitsMemory, state_path
+
+    memory = LimitsMemory(state_path(os.environ))
+    if forget:
+        count = memory.forget()
+        sys.stderr.write(f"forgot the limits of {counted(count, 'account')}\n")
+        if as_json:
+            print_json({"path": str(memory.path), "forgotten": count})
+        return
+    records = memory.records()
+    if as_json:
+        print_json({"path": str(memory.path), "accounts": memory_json(records)})
+    else:
+        sys.stdout.write(memory_text(records, time.time(), str(memory.path)))
+
+
+def _of_run(run: Path, samples: str | None, *, as_json: bool) -> None:
+    from bulkipacl.cli.terminal import print_json
+    from bulkipacl.engine.job import check_outputs
+    from bulkipacl.report import explaining_damage, limits_json, limits_text, write_samples
+    from bulkipacl.store.rundir import RunDirectory
+    from bulkipacl.store.samples import last_of_each
+
+    check_outputs([samples], [], run)
     with RunDirectory.open(run, is_writable=False) as directory, explaining_damage(directory):
         if samples is not None:
             write_samples(directory, samples, stdout=sys.stdout.buffer)
@@ -77,4 +87,3 @@ def limits(
         print_json({"accounts": limits_json(found)})
     elif samples is None:
         sys.stdout.write(limits_text(found))
-    return 0

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from bulkipacl.cli.options import ProgressMode
 from bulkipacl.model import GOOD_OUTCOMES
+from bulkipacl.report import counted
+from bulkipacl.report.limits import LIMIT_NAMES
 from bulkipacl.store import views
 
 if TYPE_CHECKING:
@@ -78,37 +80,55 @@ class _Figures:
         )
 
     def left(self) -> str:
-        if not self.rows or self.ended < ETA_FROM_ROWS:
-            return ""
-        return f"{max(self.rows - self.ended, 0) / max(self.rate, 1e-6):,.0f} s left"
+        """The run takes as long as its slowest account, which goes on when others have ended."""
+        all_s = [self._left_s((self.rows or 0) - self.ended, self.ended)]
+        accounts = self._engine.accounts.copy().values()
+        all_s += [self._left_s(self._left_of(one), one.ended) for one in accounts]
+        return _seconds(max((one_s for one_s in all_s if one_s is not None), default=None))
+
+    def _left_s(self, left: int, ended: int) -> float | None:
+        if left <= 0 or ended < ETA_FROM_ROWS:
+            return None
+        return left * (time.monotonic() - self._started) / ended
 
     def accounts(self) -> list[tuple[str, ...]]:
         """The accounts with the most left to do: one line of cells for each."""
-        under_way = sorted(self._engine.accounts.copy().values(), key=self._left_of, reverse=True)[
-            :SHOWN_ACCOUNTS
+        # One that waits for its pace has nothing in flight most of the time, and is under way.
+        found = [
+            account
+            for account in self._engine.accounts.copy().values()
+            if account.in_flight or self._left_of(account) > 0
         ]
-        return [self._account(account) for account in under_way if account.in_flight]
+        found.sort(key=self._left_of, reverse=True)
+        lines = [self._account(account) for account in found[:SHOWN_ACCOUNTS]]
+        if len(found) > SHOWN_ACCOUNTS:
+            lines.append((f"and {counted(len(found) - SHOWN_ACCOUNTS, 'more account')}",))
+        return lines
 
     def _left_of(self, account: Account) -> int:
         return self._rows_of.get(account.number, 0) - account.ended
 
     def _account(self, account: Account) -> tuple[str, ...]:
         governor, ended = account.governor, account.ended
-        pace = governor.pace_per_s
-        left, seconds = self._left_of(account), time.monotonic() - self._started
+        pace, limit = governor.pace_per_s, LIMIT_NAMES.get(account.binding)
+        left = self._left_of(account)
         return (
             f"{account.sid[:6]}…{account.sid[-4:]}",
             f"{ended:,} of {ended + left:,}" if left > 0 else f"{ended:,}",
             f"{account.in_flight} of {governor.window:.0f} in flight",
-            f"{pace:,.1f}/s" if pace is not None else "",
-            f"limit: {account.binding}" if account.binding != "demand" else "",
-            f"{governor.throttled:,} answers of 429" if governor.throttled else "",
-            f"{left * seconds / ended:,.0f} s left" if left > 0 and ended >= ETA_FROM_ROWS else "",
+            f"pace {pace:,.1f}/s" if pace is not None else "",
+            f"limit: {limit}" if limit else "",
+            f"{governor.throttled:,} throttled" if governor.throttled else "",
+            _seconds(self._left_s(left, ended)),
         )
 
     def line(self) -> str:
         of = f" of {self.rows:,}" if self.rows else ""
         return f"{self.ended:,}{of} rows · {self.counts()} · {self.traffic()}"
+
+
+def _seconds(left_s: float | None) -> str:
+    return "" if left_s is None else f"{left_s:,.0f} s left"
 
 
 class _Plain:

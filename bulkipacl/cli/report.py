@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bulkipacl.cli import options as o
+
+if TYPE_CHECKING:
+    from bulkipacl.model import Summary
 
 
 def report(
@@ -37,4 +42,28 @@ def report(
         else:
             write_run_reports(directory)
         summary = views.summary(directory)
-    return end(summary, as_json=as_json)
+        sent_to = views.get_meta(directory, "base_url")
+    return end(summary, as_json=as_json, resume=_resume_line(run, summary, sent_to))
+
+
+def _resume_line(run: Path, summary: Summary, sent_to: str) -> str | None:
+    """The command that carries the run on; it cannot know of a file of credentials."""
+    from bulkipacl.model import Outcome
+
+    if summary.ending == "running" or not (
+        summary.outcomes.get(Outcome.UNKNOWN) or summary.outcomes.get(Outcome.NOT_ATTEMPTED)
+    ):
+        return None
+    # Only here, because it brings the network's parts along, which take their time to import.
+    from bulkipacl.credentials import CredentialMap
+    from bulkipacl.engine.apply import resume_line
+    from bulkipacl.engine.job import Job
+    from bulkipacl.errors import TransportError
+    from bulkipacl.settings import Settings
+    from bulkipacl.twilio.hosts import resolve_base_url
+
+    try:
+        base = resolve_base_url(sent_to or None, {})
+    except TransportError:  # A run directory may say anything.
+        return None
+    return resume_line(Job(run, Settings(), CredentialMap(()), base), summary)

@@ -62,4 +62,4 @@ def retry(
         path = run or default_run_path(f"{source.name}-retry")
         job = make_job(path, known, base_url, settings, **terminal.outputs)
         summary = jobs.retry(source, job, terminal)
-    return end(summary, as_json=as_json)
+    return end(summary, as_json=as_json, resume=library.resume_line(job, summary))

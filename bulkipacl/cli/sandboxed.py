@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import urllib.request
@@ -42,10 +43,13 @@ class Sandboxed:
             # Ctrl-C is for the run: the sandbox ends when the run has.
             start_new_session=True,
         )
-        line = self._process.stdout.readline() if self._process.stdout else b""
-        if not line:
+        try:
+            line = self._process.stdout.readline() if self._process.stdout else b""
+            if not line:
+                raise BulkError("the sandbox did not start")
+        except BaseException:  # Ctrl-C too: a session of its own would outlive this one.
             self.__exit__()
-            raise BulkError("the sandbox did not start")
+            raise
         self._ready = orjson.loads(line)
         self.url = self._ready["url"]
         return self
@@ -72,11 +76,17 @@ class Sandboxed:
         }
         command = [sys.executable, "-m", "bulkipacl", *arguments, "--progress", str(progress)]
         process = subprocess.Popen(command, env=environment)
-        while True:
-            try:
-                return process.wait()
-            except KeyboardInterrupt:
-                continue  # The command got it too, and ends in its own way.
+        # SIGTERM comes to this process alone, unlike Ctrl-C.
+        before = signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+        try:
+            while True:
+                try:
+                    code = process.wait()
+                except KeyboardInterrupt:
+                    continue  # The command got it too, and ends in its own way.
+                return code if code >= 0 else 128 - code
+        finally:
+            signal.signal(signal.SIGTERM, before)
 
 
 def say(text: str) -> None:

@@ -24,7 +24,14 @@ from bulkipacl.cli.progress import Progress, start_progress
 from bulkipacl.errors import BulkError, UsageError
 from bulkipacl.intake import describe
 from bulkipacl.model import Problem, Summary
-from bulkipacl.report import exit_code, printable, summary_json, summary_text
+from bulkipacl.report import (
+    counted,
+    exit_code,
+    printable,
+    source_name,
+    summary_json,
+    summary_text,
+)
 
 if TYPE_CHECKING:
     from bulkipacl.engine.run import Engine
@@ -91,7 +98,7 @@ class Terminal:
         now = time.monotonic()
         if now - self._told_at >= 2.0 and self._progress is None and self._is_shown():
             self._told_at = now
-            self._say(f"{rows:,} rows taken in")
+            self._say(f"{counted(rows, 'row')} taken in")
 
     def problem(self, source: str, line: int, problem: Problem) -> None:
         """Something is wrong with a row of the input."""
@@ -101,7 +108,7 @@ class Terminal:
         most = SHOWN_WARNINGS if problem.is_warning else SHOWN_ERRORS
         if self._seen[problem.reason] <= most:
             word = "warning: " if problem.is_warning else ""
-            self._say(word + describe(problem, source=source, line=line))
+            self._say(word + describe(problem, source=source_name(source), line=line))
         else:
             self._unseen[problem.reason] += 1
 
@@ -117,9 +124,10 @@ class Terminal:
         """The input is complete."""
         self._tell_unseen()
         if invalid:
-            self._say(f"{invalid:,} of {rows:,} rows are invalid")
+            are = "is" if invalid == 1 else "are"
+            self._say(f"{invalid:,} of {counted(rows, 'row')} {are} invalid")
         elif self._is_shown():
-            self._say(f"{rows:,} rows taken in, none invalid")
+            self._say(f"{counted(rows, 'row')} taken in, none invalid")
 
     def sending(self, engine: Engine, rows: int | None) -> None:
         """Sending begins."""

@@ -3,6 +3,9 @@
 A thread reads, since a read of a pipe can wait for ever; the event loop takes what it has read
 every few milliseconds, stores it and tells the engine. So a row never waits for the next one to
 arrive, and what was not yet stored when a run is stopped was never a row of it.
+
+Arrival     takes inputs in
+unread      what a run has not taken in of its inputs, as a sentence
 """
 
 from __future__ import annotations
@@ -11,17 +14,19 @@ import threading
 from collections import deque
 
 import anyio
+import orjson
 
 from bulkipacl.engine.committer import Offload, in_thread
 from bulkipacl.engine.job import Inputs, Observer, info_of, open_input, tell, warn_of_columns
 from bulkipacl.engine.run import Engine
 from bulkipacl.intake import Source
 from bulkipacl.model import Draft
-from bulkipacl.report import StreamLines
+from bulkipacl.report import StreamLines, source_name
 from bulkipacl.settings import COMMIT_EVERY_S, INTAKE_BATCH, INTAKE_BUFFER
 from bulkipacl.store import views
 from bulkipacl.store.intake import Intake
 from bulkipacl.store.rundir import RunDirectory
+from bulkipacl.store.unread import last_row
 
 
 class Arrival:
@@ -51,7 +56,7 @@ class Arrival:
         self._error: BaseException | None = None
 
     async def work(self) -> None:
-        """Take in until the inputs end.
+        """Take in until the inputs end, or the run is stopped: then no further row is begun.
 
         Raises:
             BulkError: an input cannot be read any further, or the store cannot be written.
@@ -59,8 +64,11 @@ class Arrival:
         threading.Thread(target=self._read_all, name="intake", daemon=True).start()
         try:
             while not (self._is_over and not self._buffer):
+                if self._engine.is_stopping:
+                    return
                 await anyio.sleep(COMMIT_EVERY_S)
-                while self._buffer:
+                # Storing is not to be cancelled, so that a stop has to be asked for.
+                while self._buffer and not self._engine.is_stopping:
                     await self._take_in()
             if self._error is not None:
                 raise self._error
@@ -116,3 +124,19 @@ class Arrival:
                 self._has_room.clear()
                 if len(self._buffer) >= INTAKE_BUFFER:
                     self._has_room.wait()
+
+
+def unread(run: RunDirectory) -> str:
+    """What a run that was sent while it arrived has not taken in, and what to do about it."""
+    names = orjson.loads(views.get_meta(run, "inputs", "[]"))
+    last = last_row(run)
+    if last is None:
+        return "Nothing of the input was taken in: apply it again."
+    after = f"what comes after line {last.line:,} of {source_name(last.source)}"
+    left = [f"{after} (row {last.number:,})"]
+    left += [f"all of {source_name(name)}" for name in names[last.source_id :]]
+    return (
+        f"The input was not read to its end: {' and '.join(left)} was not taken in. A resume cannot"
+        " know it: apply the rest as an input of its own, or the whole input again (what is done"
+        " already is not done twice)."
+    )

@@ -17,6 +17,7 @@ is in `retry`.
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 from bulkipacl.engine.headroom import Headroom
@@ -49,6 +50,9 @@ SPARED = 500
 ROUND_TRIP_S = 0.2
 """Assumed until the first answer."""
 
+IDLE = 2.0
+"""Round trips without anything to send, after which a measurement begins anew."""
+
 SPREAD = 2.0
 """A window is spread over its round trip at this multiple of its own rate, as TCP paces (Linux:
 twice in slow start): otherwise answers that come together make sends that go together, and a
@@ -65,6 +69,9 @@ GOODPUT_OVER = 16
 SMALL = 16
 """Answers over which the goodput is measured, for want of two refusals to measure between; and up
 to which height it will do, since in a wide window the goodput alone shows nothing."""
+
+ALONE_MOST = 10
+"""Doublings of the wait where one request alone is refused, and that is not about the rate."""
 
 AHEAD = 1.25
 """A pace that is so much faster than the goodput is cut by any refusal, whatever that was about."""
@@ -90,13 +97,16 @@ class Governor:
     """
 
     __slots__ = (
+        "_alone",
         "_answered",
         "_answered_from_s",
         "_at_top",
         "_cap",
         "_clean_from",
         "_goodput",
+        "_has_waited",
         "_headroom",
+        "_heard_s",
         "_in_flight",
         "_is_timed",
         "_limit",
@@ -136,11 +146,14 @@ class Governor:
         self._in_flight = 0
         self._reason: Binding = "demand"
         self._suspect = _Refusals()
+        self._alone = 0
         self._spared = 0
         self._spared_next = SPARED
         self._top = self._top_before = self._at_top = 0
         self._top_left = TOP_EVERY
         self._clean_from = 0
+        self._heard_s = -math.inf
+        self._has_waited = False
         self._answered = 0
         self._answered_from_s = 0.0
         self._goodput = (0, 1.0)
@@ -154,9 +167,11 @@ class Governor:
         """Whether one more request may be sent now, beside so many in flight."""
         if in_flight >= self._limit:
             self._reason = "window"
+            self._has_waited = True
             return False
         if now_s < self._spacing.ready_s:
             self._reason = "window"
+            self._has_waited = True
             if self._pace is not None:
                 self._reason = "pace"
                 self._pace.held_back(now_s)
@@ -173,6 +188,15 @@ class Governor:
 
     def on_send(self, now_s: float, in_flight: int) -> Ticket:
         """A request was sent, the n-th in flight. Its ending is told with what this returns."""
+        if (
+            in_flight == 1
+            and not self._has_waited
+            and now_s - self._heard_s > IDLE * self._round_trip_s
+        ):
+            # There was nothing to send: what was let in meanwhile measures nothing.
+            self._suspect.anchor(self.sent, now_s)
+            self._answered, self._answered_from_s = 0, now_s
+        self._has_waited = False
         self.sent = number = self.sent + 1
         self._in_flight = in_flight
         self._spacing.sent(now_s)
@@ -188,6 +212,7 @@ class Governor:
         """
         number, height, _ = ticket
         in_flight = self._in_flight
+        self._heard_s = now_s
         if self._is_timed:
             self._round_trip_s += 0.1 * (duration_s - self._round_trip_s)
         else:
@@ -227,6 +252,7 @@ class Governor:
     ) -> None:
         """An answer of 429: the request was not processed."""
         number, height, sent_s = ticket
+        self._heard_s = now_s
         self.throttled += 1
         self._in_flight -= 1
         refusals = self._suspect
@@ -247,6 +273,11 @@ class Governor:
                 if refusals.let_in_between == 0 and height == 1 and retry_after_s is not None:
                     hint_s = min(max(retry_after_s, 0.0), HINT_MAX_S)
                     self._pace.spacing.pause_until(now_s + hint_s)
+        elif height == 1 and self._spared:
+            # Nor is it about the rate: ask now and then, the later the longer it goes on.
+            self._alone = min(self._alone + 1, ALONE_MOST) if refusals.let_in_between == 0 else 0
+            hint_s = max(retry_after_s or 0.0, self._round_trip_s * 2.0**self._alone)
+            self._spread.pause_until(now_s + min(hint_s, HINT_MAX_S))
         elif height == 1:
             # Nothing else of ours was in flight, so it cannot be about that.
             is_blind = let_in < 2
@@ -278,8 +309,10 @@ class Governor:
 
     def _refused_pace(self, pace: Pace, number: int, let_in: int, over_s: float) -> None:
         pace.refused(number, self.sent, let_in, over_s)
-        if pace.is_futile:
-            self._window.narrow_to(pace.per_s * self._round_trip_s)
+        if pace.is_futile or pace.is_sinking:
+            per_s = pace.sank_from_per_s if pace.is_sinking else pace.per_s
+            self._window.narrow_to(per_s * self._round_trip_s)
+            self._window.is_beset = pace.is_sinking
             self._end_pace()
             self._spared, self._spared_next = self._spared_next, 2 * self._spared_next
 

@@ -45,6 +45,15 @@ TRIAL = 300
 """A rate that was measured holds. If within so many answers the refusals go on until the pace is
 below this share of it (less for a rough measurement), they are not about the rate."""
 
+SINKING = 5.0
+SINKING_ROUGH = 0.4
+SUNK = 0.88
+LOWER = 0.995
+"""A rate is met at about the same pace each time. So many refusals in a row, each at a lower pace
+than the one before and the last at less than this share of the first, are not about the rate, but
+come whatever we do: other clients, or chance. One counts less where the rate is not known yet, or
+few were let in before it: so it looks when the rate has fallen, too."""
+
 FLOOR_PER_S = 0.1
 """The slowest pace: where nothing is let in, one request in ten seconds asks."""
 
@@ -86,6 +95,7 @@ class Pace:
 
     Attributes:
         spacing: enforces it.
+        sank_from_per_s: the pace before it was met lower each time.
     """
 
     __slots__ = (
@@ -93,9 +103,12 @@ class Pace:
         "_cut_at",
         "_futile_per_s",
         "_is_blind",
+        "_level_per_s",
         "_milestone",
+        "_sunk",
         "_trial",
         "_used_s",
+        "sank_from_per_s",
         "spacing",
     )
 
@@ -115,11 +128,18 @@ class Pace:
         self._used_s = now_s
         self._creep = CREEP_FIRST
         self._milestone = math.inf
+        self._level_per_s = self.sank_from_per_s = per_s
+        self._sunk = 0.0
 
     @property
     def is_futile(self) -> bool:
         """Pacing did not end the refusals."""
         return self._trial > 0 and self.spacing.per_s < self._futile_per_s
+
+    @property
+    def is_sinking(self) -> bool:
+        """The refusals come at whatever pace."""
+        return self._sunk >= SINKING and self._level_per_s < SUNK * self.sank_from_per_s
 
     @property
     def per_s(self) -> float:
@@ -158,6 +178,12 @@ class Pace:
             return False
         self._cut_at = sent
         per_s = self.spacing.per_s
+        if per_s < LOWER * self._level_per_s:
+            is_sure = self._creep <= KNOWN and let_in >= MEASURED
+            self._sunk += 1.0 if is_sure else SINKING_ROUGH
+        else:
+            self._sunk, self.sank_from_per_s = 0.0, per_s
+        self._level_per_s = per_s
         # At the earlier refusal the bucket was empty, so the rate is no less than this.
         proven_per_s = let_in / over_s if over_s > 0 else 0.0
         is_known = self._creep <= KNOWN and let_in >= MEASURED

@@ -3,22 +3,23 @@
 Stage          where a job is done, and who is told
 carry_out      send what has no outcome yet, until it is done or told to stop
 StoppedError   the run directory failed in the middle of it;  stopped   what makes one
-terminable     SIGTERM as Ctrl-C, for the parts that do not send
+Signals        who hears of Ctrl-C, SIGTERM and SIGHUP, from a run's beginning to its last report
 """
 
 from __future__ import annotations
 
+import asyncio
 import resource
 import signal
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any, Self
 
 import anyio
-import anyio.abc
 
 from bulkipacl.engine.arrival import Arrival
 from bulkipacl.engine.job import Inputs, Job, Observer, resume_command
@@ -48,18 +49,73 @@ class StoppedError(StoreError):
         self.exit_code = 130 if ending == INTERRUPTED else 7
 
 
+class Signals:
+    """What a signal to stop means, which is another thing in each part of a run.
+
+    Outside of `hearing` it ends what is being done, like Ctrl-C, with a KeyboardInterrupt. The
+    handlers stay the same from the first row to the last report, so that no signal falls between
+    two parts. A signal that was ignored from the start (`nohup`) stays so.
+
+    Attributes:
+        count: how many have come.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._hear: Callable[[int], object] = _interrupt
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                if signum != signal.SIGHUP or signal.getsignal(signum) is not signal.SIG_IGN:
+                    self._before[signum] = signal.signal(signum, self._came)
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        for signum, before in self._before.items():
+            signal.signal(signum, before)
+
+    @contextmanager
+    def hearing(self, hear: Callable[[int], object]) -> Iterator[None]:
+        """Inside, `hear` is called with the number of each signal instead."""
+        before, self._hear = self._hear, hear
+        try:
+            yield
+        finally:
+            self._hear = before
+
+    def held(self) -> AbstractContextManager[None]:
+        """Inside, signals are counted and nothing else."""
+        return self.hearing(lambda _: None)
+
+    def _came(self, signum: int, frame: object) -> None:
+        # A terminal that is closed sends it twice, by the system and by the shell: that is no
+        # person who cannot wait.
+        if signum == signal.SIGHUP and self.count:
+            return
+        self.count += 1
+        self._hear(self.count)
+
+
+def _interrupt(count: int) -> None:
+    raise KeyboardInterrupt
+
+
 @dataclass(frozen=True, slots=True)
 class Stage:
     """Where a job is done: its run directory, and who is told.
 
     Attributes:
         stream: is told of rows as they end, or None.
+        signals: what stops it.
     """
 
     run: RunDirectory
     job: Job
     observer: Observer
     stream: StreamLines | None
+    signals: Signals = field(default_factory=Signals)
 
 
 def carry_out(stage: Stage, *, rows: int | None = None, inputs: Inputs | None = None) -> str:
@@ -74,7 +130,8 @@ def carry_out(stage: Stage, *, rows: int | None = None, inputs: Inputs | None = 
         StoreError: the same, and it is not there any more either.
         InputError: what was to be taken in could not be read, and not one row came of it.
     """
-    return anyio.run(partial(_carry_out, stage, rows, inputs), backend_options=_backend())
+    with stage.signals.held():
+        return anyio.run(partial(_carry_out, stage, rows, inputs), backend_options=_backend())
 
 
 def _backend() -> dict[str, bool]:
@@ -101,11 +158,11 @@ async def _carry_out(stage: Stage, rows: int | None, inputs: Inputs | None) -> s
     cut_off: list[InputError] = []
     try:
         async with anyio.create_task_group() as group:
-            await group.start(_watch_signals, engine, observer)
-            observer.sending(engine, rows)
-            if arrival is not None:
-                group.start_soon(_take_in, arrival, stage, engine, cut_off)
-            await engine.execute(is_input_open=arrival is not None)
+            with _stopped_by(stage.signals, engine, observer):
+                observer.sending(engine, rows)
+                if arrival is not None:
+                    group.start_soon(_take_in, arrival, stage, engine, cut_off)
+                await engine.execute(is_input_open=arrival is not None)
             group.cancel_scope.cancel()
     except BaseExceptionGroup as group_error:
         error = first_error(group_error)
@@ -174,34 +231,19 @@ def stopped(
     return StoppedError(error.message, ending=ending, hint=hint)
 
 
-async def _watch_signals(
-    engine: Engine, observer: Observer, *, task_status: anyio.abc.TaskStatus[None]
-) -> None:
-    """First Ctrl-C or SIGTERM: finish what is in flight. Second: stop now."""
-    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        task_status.started()
-        count = 0
-        async for _ in signals:
-            count += 1
-            observer.stopping(count)
-            if count == 1:
-                engine.stop(INTERRUPTED)
-            else:
-                engine.stop_now(INTERRUPTED)
-
-
 @contextmanager
-def terminable() -> Iterator[None]:
-    """SIGTERM ends the parts that do not send like Ctrl-C does, with a report."""
+def _stopped_by(signals: Signals, engine: Engine, observer: Observer) -> Iterator[None]:
+    """The first signal: finish what is in flight. The second: stop now."""
+    loop = asyncio.get_running_loop()
 
-    def interrupt(signum: int, frame: object) -> None:
-        raise KeyboardInterrupt
+    def stop(count: int) -> None:
+        observer.stopping(count)
+        if count == 1:
+            engine.stop(INTERRUPTED)
+        else:
+            engine.stop_now(INTERRUPTED)
 
-    if threading.current_thread() is not threading.main_thread():
+    with signals.hearing(lambda count: loop.call_soon_threadsafe(stop, count)):
+        for count in range(1, signals.count + 1):  # What came while the loop was being made.
+            loop.call_soon(stop, count)
         yield
-        return
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

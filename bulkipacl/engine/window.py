@@ -24,6 +24,10 @@ REST_LONGER = 1.5
 +1 per 200 answers and -1 per refusal balance where one request in 200 is refused. After a deep
 fall the old ceiling is likely to come back soon; each look in vain makes the next rest longer."""
 
+REST_BESET = 32
+"""The same where refusals come by chance: one request in so many may be refused, and the window
+holds."""
+
 FALL = 0.75
 """A cut below this share of the window is a deep one."""
 
@@ -42,6 +46,8 @@ class Window:
         value: the window, as far as refused requests have not taken from it.
         limit: requests that may be in flight just now, from 1 on.
         is_starting: no refusal has been met so far.
+        is_beset: refusals come that are not about our requests in flight; so they are not waited
+            for to end before looking higher.
         raised_at: the number of the last request sent before the window was last raised.
     """
 
@@ -55,6 +61,7 @@ class Window:
         "_recovers_until_s",
         "_rest",
         "_step",
+        "is_beset",
         "is_starting",
         "limit",
         "raised_at",
@@ -65,6 +72,7 @@ class Window:
         self._cap = float(cap) if cap is not None else float("inf")
         self.value = min(max(float(START), start or 0.0), self._cap)
         self.is_starting = start is None
+        self.is_beset = False
         self.raised_at = 0
         self._rest = REST_FIRST if start is None else REST_AFTER_FALL
         self._step = 0
@@ -112,7 +120,7 @@ class Window:
                     self._raise(self._step, sent)
             else:
                 self._full += 1
-                if self._full >= self._rest:
+                if self._full >= (max(REST_BESET, self.limit) if self.is_beset else self._rest):
                     self._step = 1
                     self._raise(1, sent)
         return ended

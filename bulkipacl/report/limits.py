@@ -1,6 +1,6 @@
 """The limits of accounts, for people and programs.
 
-limits_text, limits_json     of one run
+limits_text, limits_json     of one run;  limit_met: the one that an account met, in words
 memory_text, memory_json     what is remembered of all runs
 write_samples                the samples of a run over time, as CSV
 """
@@ -13,9 +13,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from bulkipacl.errors import UsageError
 from bulkipacl.model import AccountLimits
-from bulkipacl.report.cells import printable
+from bulkipacl.report.cells import neutralise, printable
+from bulkipacl.report.files import check_destination, replacing
 from bulkipacl.store.limits import LimitRecord
 from bulkipacl.store.rundir import RunDirectory
 from bulkipacl.store.samples import samples
@@ -24,7 +24,22 @@ SAMPLE_COLUMNS = (
     *("at", "account_sid", "window", "pace_per_s", "binding"),
     *("in_flight", "throttled", "rows_ended"),
 )
-_WIDTHS = (34, 9, 9, 8, 8, 10)
+_WIDTHS = (34, 9, 9, 9, 8, 10)
+
+LIMIT_NAMES = {"window": "in flight", "pace": "rate", "cap": "your own"}
+"""What holds an account back, for people; nothing of these: it is as fast as its rows come."""
+
+
+def limit_met(one: AccountLimits) -> str:
+    """Which limit an account met, as in `LIMIT_NAMES`; empty where it met none.
+
+    A run may be over before anybody has looked at what held it back; its refusals were counted.
+    """
+    if one.binding == "cap":
+        return LIMIT_NAMES["cap"]
+    if one.pace_per_s is not None:
+        return LIMIT_NAMES["pace"]
+    return LIMIT_NAMES["window"] if one.throttled else ""
 
 
 def limits_text(found: Sequence[AccountLimits]) -> str:
@@ -39,7 +54,7 @@ def limits_text(found: Sequence[AccountLimits]) -> str:
                 printable(one.account_sid),
                 f"{one.window:,.0f}",
                 pace,
-                printable(one.binding),
+                limit_met(one) or "none met",
                 f"{one.throttled:,}",
                 f"{one.ended:,}",
             )
@@ -101,26 +116,26 @@ def write_samples(run: RunDirectory, path: str, *, stdout: BinaryIO) -> None:
     """Write all samples of a run as CSV; `-` is standard output.
 
     Raises:
-        UsageError: the file cannot be written.
+        UsageError: there can be no file of that name.
+        StoreError: the file cannot be written.
     """
     if path == "-":
         _write(run, stdout)
         return
-    try:
-        with Path(path).open("wb") as file:
-            _write(run, file)
-    except OSError as exc:
-        raise UsageError(f"{path}: {exc.strerror}", hint="name another place for it") from exc
+    check_destination(Path(path))
+    with replacing(Path(path)) as file:
+        _write(run, file)
 
 
 def _write(run: RunDirectory, out: BinaryIO) -> None:
-    text = io.TextIOWrapper(out, encoding="ascii", newline="", write_through=True)
+    text = io.TextIOWrapper(out, encoding="utf-8", newline="", write_through=True)
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(SAMPLE_COLUMNS)
     for sid, one in samples(run):
         pace = "" if one.pace_per_s is None else f"{one.pace_per_s:.2f}"
+        account, binding = neutralise(printable(sid)), neutralise(printable(one.binding))
         figures = (one.in_flight, one.throttled, one.ended)
-        writer.writerow((f"{one.at:.3f}", sid, f"{one.window:.1f}", pace, one.binding, *figures))
+        writer.writerow((f"{one.at:.3f}", account, f"{one.window:.1f}", pace, binding, *figures))
     text.flush()
     text.detach()
 

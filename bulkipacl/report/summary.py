@@ -14,7 +14,7 @@ from typing import Any
 
 from bulkipacl.model import GOOD_OUTCOMES, Cause, Outcome, Summary
 from bulkipacl.report.cells import columns_of, printable, shorten
-from bulkipacl.report.limits import limits_json
+from bulkipacl.report.limits import LIMIT_NAMES, limit_met, limits_json
 from bulkipacl.report.words import counted, source_name
 
 MAX_CAUSES = 10
@@ -121,13 +121,15 @@ def _figures(summary: Summary) -> list[str]:
 
 def _limits(summary: Summary) -> list[str]:
     """The limits that were met; an account that met none was as fast as its rows."""
-    met = [one for one in summary.limits if one.throttled or one.binding in ("pace", "cap")]
+    met = [one for one in summary.limits if one.throttled or limit_met(one)]
     if not met:
         return []
     lines = ["", "Limits met:"]
     for one in met[:MAX_LIMITS]:
         what = f"{one.window:,.0f} in flight"
-        if one.pace_per_s is not None:
+        if one.binding == "cap":
+            what = f"{LIMIT_NAMES['cap']} limit"
+        elif one.pace_per_s is not None:
             what = f"{one.pace_per_s:,.1f} requests/s"
         answers = f", {one.throttled:,} answered 429" if one.throttled else ""
         lines.append(f"  {printable(one.account_sid)}: {what}{answers}")

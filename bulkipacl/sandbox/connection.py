@@ -51,11 +51,12 @@ def silence() -> Reply:
 class Connection(web.RequestHandler):
     """A connection on which a handler can wait until the client, or the server, has left."""
 
-    __slots__ = ("_gone",)
+    __slots__ = ("_gone", "_is_ending")
 
     def __init__(self, manager: web.Server, **kwargs: Any) -> None:
         super().__init__(manager, **kwargs)
         self._gone: asyncio.Future[None] | None = None
+        self._is_ending = False
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """The transport's word that the client has gone."""
@@ -66,6 +67,20 @@ class Connection(web.RequestHandler):
         """Wake a handler that waits in `wait_gone`."""
         if self._gone is not None and not self._gone.done():
             self._gone.set_result(None)
+
+    async def shutdown(self, timeout: float | None = 15.0) -> None:  # noqa: ASYNC109 - aiohttp's
+        """End, letting a request in progress finish for so long."""
+        self._is_ending = True
+        await super().shutdown(timeout)
+
+    def log_exception(self, *args: Any, **kwargs: Any) -> None:
+        """Tell of a defect, but not of a request that finishes just when the wait for it is over.
+
+        aiohttp then wakes whoever waits, whom its own timeout has cancelled in the same turn of
+        the loop. The reply has been sent by then, and the connection is closed in either case.
+        """
+        if not (self._is_ending and isinstance(kwargs.get("exc_info"), asyncio.InvalidStateError)):
+            super().log_exception(*args, **kwargs)
 
     async def wait_gone(self, at_most_s: float) -> None:
         """Return when the client has gone, on `release`, or after `at_most_s` seconds."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,9 +31,13 @@ MAX_AGE_S = 30 * 86_400.0
 """What is older starts nothing: an account's limits are raised and lowered by its vendor."""
 
 MAX_ACCOUNTS = 20_000
-"""Accounts kept, the newest: about 2 MB."""
+"""Accounts kept, the newest: about 3 MB."""
 
 MAX_FILE_BYTES = 16 * 1024 * 1024
+
+LOCK_WAIT_S = 2.0
+"""Another run that ends holds the file for milliseconds. One that was halted just there may hold it
+for ever, and then what was found is not worth waiting for."""
 
 _WINDOW = (1.0, 10_000.0)
 _PACE_PER_S = (0.01, 1_000_000.0)
@@ -113,16 +118,20 @@ class LimitsMemory:
         Raises:
             OSError: the file cannot be removed.
         """
-        count = len(self._read())
-        self.path.unlink(missing_ok=True)
+        if not self.path.exists():
+            return 0
+        with self._locked():  # A run that ends just now must not put back what it has read.
+            count = len(self._read())
+            self.path.unlink(missing_ok=True)
         return count
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
         # Two runs may end at once; neither's knowledge is lost.
-        lock = os.open(self.path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
+        lock = os.open(self.path.with_suffix(".lock"), flags, 0o600)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            _wait_for(lock)
             yield
         finally:
             os.close(lock)
@@ -142,14 +151,30 @@ class LimitsMemory:
         return [record for record in map(_as_record, values) if record is not None]
 
     def _write(self, records: list[LimitRecord]) -> None:
-        # Renamed into its place, so that a reader sees the old file or the new one.
-        beside = self.path.with_suffix(f".{os.getpid()}.tmp")
+        # Renamed into its place, so that a reader sees the old file or the new one. One name is
+        # enough under the lock; what a killed run left there goes, a link is not followed.
+        beside = self.path.with_suffix(".tmp")
+        beside.unlink(missing_ok=True)
         try:
-            beside.write_bytes(orjson.dumps([_as_json(record) for record in records]))
-            beside.chmod(0o600)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+            with os.fdopen(os.open(beside, flags, 0o600), "wb") as file:
+                file.write(orjson.dumps([_as_json(record) for record in records]))
             beside.replace(self.path)
         finally:
             beside.unlink(missing_ok=True)
+
+
+def _wait_for(lock: int) -> None:
+    until_s = time.monotonic() + LOCK_WAIT_S
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > until_s:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 def _as_json(record: LimitRecord) -> dict[str, Any]:

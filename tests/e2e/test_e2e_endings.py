@@ -96,7 +96,7 @@ def test_stdin_that_ends_in_a_line(cli: Cli, place: Place) -> None:
     cut = whole[: whole.rindex(b".")]
     ended = cli.apply("-", stdin=cut)
     assert ended.code == 3, ended.err
-    assert "-:6: " in ended.err
+    assert "standard input:6: " in ended.err
     assert "resume" not in ended.err, "there is nothing that it could do"
     assert cli.outcomes() == ["not_attempted"] * 4 + ["invalid"]
     assert not place.effects()

@@ -13,11 +13,15 @@ from bulkipacl.cli.app import app
 from bulkipacl.credentials import load_credentials
 from bulkipacl.intake import field_of
 from bulkipacl.model import Outcome
+from bulkipacl.report.limits import LIMIT_NAMES
 from bulkipacl.sandbox import ALIASES, KINDS, parse_fault, parse_latency, parse_limit
 from bulkipacl.sandbox import parse_limit_steps as parse_steps
+from bulkipacl.settings import PACE_BURST_S, Settings
+from bulkipacl.store.limits import FILE_NAME, MAX_AGE_S, STATE_DIR
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+CAPS = "| flag | what it bounds | default |"
 COMMANDS = sorted(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
 
 
@@ -62,6 +66,31 @@ def table(header: str) -> list[list[str]]:
     """The cells of a table of the README."""
     body = README.split(header)[1].split("\n\n")[0]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in body.splitlines()[2:]]
+
+
+def test_the_caps_of_the_readme_are_the_defaults() -> None:
+    """What bounds the speed is told with the default that it has."""
+    caps = {flag.strip("`").split()[0]: default for flag, _, default in table(CAPS)}
+    settings = Settings()
+    assert caps == {
+        "--account-max-in-flight": f"{settings.account_max_in_flight:,}",
+        "--max-in-flight": f"{settings.max_in_flight:,}",
+        "--rate": "none" if settings.rate_per_s is None else str(settings.rate_per_s),
+        "--headroom": f"{settings.headroom:.0%}",
+    }
+    assert f"R/{1 / PACE_BURST_S:.0f} of them" in README
+
+
+def test_the_readme_tells_how_limits_are_named_and_kept() -> None:
+    """Each limit by both of its names, the file, its place and how long it counts."""
+    section = README.split("## How fast it goes")[1].split("\n## ")[0]
+    for name in (*LIMIT_NAMES, *LIMIT_NAMES.values(), STATE_DIR, FILE_NAME):
+        assert f"`{name}`" in section, name
+    assert f"older than {MAX_AGE_S / 86_400:.0f} days" in " ".join(section.split())
+    given = set(re.findall(r"^\$ bulkipacl limits.*? (--[a-z]+)", section, re.MULTILINE))
+    command = typer.main.get_command(app).commands["limits"]  # type: ignore[attr-defined]
+    flags = {flag for parameter in command.params for flag in parameter.opts}
+    assert given == {flag for flag in flags if flag.startswith("--")} - {"--json", "--help"}
 
 
 def test_every_fault_is_in_the_readme() -> None:

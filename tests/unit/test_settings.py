@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 
 from bulkipacl.errors import UsageError
-from bulkipacl.settings import Settings, parse_duration, parse_share
+from bulkipacl.settings import Settings, parse_duration, parse_headroom, parse_share
 
 # Each line: a field | its flag | the ends of its range | what lies outside of it.
 RANGES: list[tuple[str, str, tuple[float, float], tuple[float, float]]] = [
     ("max_in_flight", "--max-in-flight", (1, 10_000), (0, 10_001)),
-    ("account_max_in_flight", "--account-max-in-flight", (1, 1_000), (0, 1_001)),
+    ("account_max_in_flight", "--account-max-in-flight", (1, 10_000), (0, 10_001)),
+    ("headroom", "--headroom", (0, 0.95), (-0.01, 0.951)),
     ("rate_per_s", "--rate", (0.01, 100_000), (0.009, 100_001)),
     ("retries", "--retries", (0, 100), (-1, 101)),
     ("timeout_s", "--timeout", (0.1, 3_600), (0.09, 3_601)),
@@ -121,6 +122,36 @@ def test_no_shares(text: str) -> None:
     with pytest.raises(UsageError, match="--max-failures") as caught:
         parse_share("--max-failures", text)
     assert "\n" not in caught.value.message
+
+
+HEADROOMS = [
+    ("20%", 0.2),
+    ("0.2", 0.2),
+    ("12.5%", 0.125),
+    ("0", 0.0),
+    ("0%", 0.0),
+    ("95%", 0.95),
+    ("0.95", 0.95),
+]
+
+
+@pytest.mark.parametrize(("text", "share"), HEADROOMS)
+def test_headrooms(text: str, share: float) -> None:
+    """Headroom is a percentage or a fraction, and either is a setting that can be taken."""
+    assert Settings(headroom=parse_headroom("--headroom", text)).headroom == pytest.approx(share)
+
+
+NO_HEADROOMS = ["", "%", "-1", "-1%", "20 %", " 20%", "20%%", "nan", "nan%", "inf", "1e-1", ".2"]
+NO_HEADROOMS += ["20%\n", "0,2", "٢%", "9" * 400 + "%", "100%", "96%", "1", "20", "0.96"]
+
+
+@pytest.mark.parametrize("text", NO_HEADROOMS)
+def test_no_headrooms(text: str) -> None:
+    """What is neither, or leaves the run itself too little, is refused by its flag, in one line."""
+    with pytest.raises(UsageError, match="--headroom") as caught:
+        Settings(headroom=parse_headroom("--headroom", text))
+    assert "\n" not in caught.value.message
+    assert caught.value.exit_code == 2
 
 
 def limits(text: str) -> Settings:
