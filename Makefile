@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 TEST_FOLDERS = $(sort $(dir $(shell find tests -name '*.py')))
 
-.PHONY: setup demo test explore campaign bench-limits check format clean
+.PHONY: setup demo test explore campaign bench-limits bench-machinery check format clean
 
 setup: $(READY)
 
@@ -36,6 +36,10 @@ campaign: $(READY)
 # How near to hidden limits our governor and others keep: about 5 minutes.
 bench-limits: $(READY)
 	$(BIN)/python benchmarks/limits.py
+
+# What a row costs apart from the wire, by phase: about 10 minutes.
+bench-machinery: $(READY)
+	$(BIN)/python benchmarks/machinery.py
 
 # mypy takes one folder of tests at a time, because each may have a conftest.py of its own.
 check: $(READY)

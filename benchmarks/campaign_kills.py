@@ -91,7 +91,8 @@ class _Box:
         sid, token = next(iter(self.ready["accounts"].items()))
         names = ("PATH", "PYTHONPATH", "TMPDIR")
         kept = {name: os.environ[name] for name in names if name in os.environ}
-        return {**kept, "TWILIO_ACCOUNT_SID": sid, "TWILIO_AUTH_TOKEN": token}
+        state = {"BULKIPACL_STATE_DIR": "state"}  # Beside the run: each round has its own.
+        return {**kept, **state, "TWILIO_ACCOUNT_SID": sid, "TWILIO_AUTH_TOKEN": token}
 
     def close(self) -> None:
         """End it."""

@@ -38,7 +38,7 @@ from bulkipacl.engine import apply as library
 from bulkipacl.engine import session
 from bulkipacl.engine.job import Inputs, Job
 from bulkipacl.engine.run import Engine
-from bulkipacl.errors import InputError
+from bulkipacl.errors import BulkError
 from bulkipacl.intake import Defaults
 from bulkipacl.model import Attempt, Operation, Problem, Reach, Request
 from bulkipacl.settings import Settings
@@ -89,7 +89,7 @@ class Silent:
 
     def problem(self, source: str, line: int, problem: Problem) -> None:
         """There is none."""
-        raise AssertionError(problem.message)
+        raise AssertionError(problem.why)
 
     def checked(self, rows: int, invalid: int) -> None:
         """Intake has ended."""
@@ -101,7 +101,7 @@ class Silent:
     def stopping(self, signals: int) -> None:
         """There are no signals."""
 
-    def cut_off(self, error: InputError) -> None:
+    def cut_off(self, error: BulkError) -> None:
         """No input breaks off."""
 
     def ended(self) -> None:
@@ -126,12 +126,12 @@ def write_rows(path: Path, rows: int, accounts: int) -> None:
 
 @contextlib.contextmanager
 def _no_wire() -> Iterator[None]:
-    before = session.open_transport
-    session.open_transport = lambda *_, **__: NullTransport()  # type: ignore[assignment]
+    before = vars(session)["open_transport"]
+    vars(session)["open_transport"] = lambda *_, **__: NullTransport()
     try:
         yield
     finally:
-        session.open_transport = before
+        vars(session)["open_transport"] = before
 
 
 def run_once(folder: Path, rows: int, accounts: int, profile: str | None = None) -> dict[str, Any]:

@@ -120,8 +120,10 @@ COMMIT_ROWS = 2_000
 ROUND_ROWS = 500
 """Rows of one list held in memory at once; what is over waits for the list's next round."""
 
-OPEN_LISTS = 1_000
-"""Lists read and not yet ended, over all accounts: what bounds the engine's memory."""
+OPEN_LISTS = 3_000
+ACCOUNT_OPEN_LISTS = 1_000
+"""Lists read and not yet ended, over all accounts and of one: what bounds the engine's memory. An
+account that has not answered, or gives nothing but trouble, has one of them."""
 
 SPARE_FILES = 100
 """Open files that a process needs besides one for each request in flight."""

@@ -1,23 +1,86 @@
 """The entry point: the version quickly, everything else through the verbs; errors as one line.
 
+main, run   as a process, and inside of one
+Errors      standard error that nobody need read
+
 No traceback reaches a person: what this package raises is told in a line with what to do instead,
 and anything else is told as the defect that it is.
 """
 
 from __future__ import annotations
 
+import io
 import os
+import signal
 import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, TextIO, cast
 
 from bulkipacl import __version__
 from bulkipacl.errors import BulkError
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 INTERRUPTED = 130
 
 
 def main() -> None:
     """Run the command line and exit with its code."""
+    sys.stderr = open_errors()
+    for signum in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(signum) is not signal.SIG_IGN:  # As under `nohup`.
+            signal.signal(signum, _interrupt)
     sys.exit(run(sys.argv[1:]))
+
+
+def _interrupt(signum: int, frame: object) -> None:
+    """SIGTERM and SIGHUP, the end of a terminal, are what Ctrl-C is."""
+    raise KeyboardInterrupt
+
+
+class Errors(io.RawIOBase):
+    """Standard error, which may go away: what cannot be said there any more is lost, and no more.
+
+    A terminal that is closed, or a pipe whose reader ends, must not end a run.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def writable(self) -> bool:
+        """It is."""
+        return True
+
+    def fileno(self) -> int:
+        """The descriptor."""
+        return self._fd
+
+    def isatty(self) -> bool:
+        """Whether it is a terminal."""
+        return os.isatty(self._fd)
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        """Write all of it, or as much as can be."""
+        left = memoryview(data)
+        with suppress(OSError):
+            while left:
+                left = left[os.write(self._fd, left) :]
+        return len(memoryview(data))
+
+
+def open_errors() -> TextIO:
+    """What takes the place of `sys.stderr`."""
+    if sys.stderr is None:  # It was closed from the start.
+        return Path(os.devnull).open("w", encoding="utf-8")
+    return io.TextIOWrapper(
+        cast(BinaryIO, Errors(sys.stderr.fileno())),
+        encoding=sys.stderr.encoding,
+        errors="backslashreplace",
+        line_buffering=True,
+        write_through=True,
+    )
 
 
 def run(arguments: list[str]) -> int:

@@ -76,8 +76,12 @@ class Sandboxed:
         }
         command = [sys.executable, "-m", "bulkipacl", *arguments, "--progress", str(progress)]
         process = subprocess.Popen(command, env=environment)
-        # SIGTERM comes to this process alone, unlike Ctrl-C.
-        before = signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+        # SIGTERM comes to this process alone, unlike Ctrl-C; a second SIGHUP does no harm.
+        before = {
+            signum: signal.signal(signum, lambda signum, _: process.send_signal(signum))
+            for signum in (signal.SIGTERM, signal.SIGHUP)
+            if signal.getsignal(signum) is not signal.SIG_IGN
+        }
         try:
             while True:
                 try:
@@ -86,7 +90,8 @@ class Sandboxed:
                     continue  # The command got it too, and ends in its own way.
                 return code if code >= 0 else 128 - code
         finally:
-            signal.signal(signal.SIGTERM, before)
+            for signum, handler in before.items():
+                signal.signal(signum, handler)
 
 
 def say(text: str) -> None:

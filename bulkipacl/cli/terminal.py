@@ -70,6 +70,7 @@ class Terminal:
         self._stream_file: BinaryIO | None = None
         self._is_stream_broken = False
         self._progress: Progress | None = None
+        self._is_sent = False
         self._told_at = time.monotonic()
 
     def __enter__(self) -> Self:
@@ -135,13 +136,16 @@ class Terminal:
 
     def stopping(self, signals: int) -> None:
         """The n-th signal to stop has come."""
-        if signals == 1:
+        if self._is_sent:
+            self._say("the reports are being written; Ctrl-C again leaves them unfinished")
+        elif signals == 1:
             self._say("stopping: what is in flight is finished; Ctrl-C again stops now")
         else:
             self._say("stopping now: what was in flight is unknown until a resume")
 
     def ended(self) -> None:
         """Sending has ended."""
+        self._is_sent = True
         if self._progress is not None:
             self._progress.stop()
             self._progress = None

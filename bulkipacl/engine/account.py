@@ -87,7 +87,9 @@ class Account:
         self._share = Share(self, 0)
         self._is_hungry = False
         self._timer_at = math.inf
-        self._throttled_in_row = 0
+        self._throttled: dict[Sendable, int] = {}
+        self._is_alive = False
+        self._is_over = False
         self._suspect: Sendable | None = None
         self._is_confirming = False
         self._tokens = 0
@@ -99,7 +101,7 @@ class Account:
 
     # --- the scheduler's side -------------------------------------------------------------
 
-    def can_send(self) -> bool:
+    def _can_send(self) -> bool:
         """Whether there is something that the window, the pace and the credential allow."""
         if not self._queue.size:
             return False
@@ -124,12 +126,16 @@ class Account:
         self._host.wake(self)
 
     def take(self) -> tuple[Sendable, Ticket] | None:
-        """The next one, with its permit; None where it took itself back."""
-        sendable = self._queue.pop()
-        if not sendable.may_send():
+        """The next one, with its permit; None where none may be sent now."""
+        while self._can_send():
+            sendable = self._queue.pop()
+            if sendable.may_send():
+                return sendable, self._permit()
             if sendable is self._suspect:  # It was taken back; the next one will show.
                 self._suspect = None
-            return None
+        return None
+
+    def _permit(self) -> Ticket:
         self._is_confirming = False
         if self._rate_per_s is not None:
             self._tokens -= 1
@@ -137,12 +143,14 @@ class Account:
         if not self._is_hungry and self.wants_more:
             self._is_hungry = True
             self._host.hungry(self)
-        return sendable, self.governor.on_send(self._host.now(), self.in_flight)
+        return self.governor.on_send(self._host.now(), self.in_flight)
 
     def returned(self, sendable: Sendable, ticket: Ticket, attempt: Attempt) -> None:
         """An attempt ended: the permit is free again, and the sendable is told."""
         self.in_flight -= 1
         self._learn(sendable, ticket, attempt)
+        if self._throttled and attempt.status != 429:
+            self._throttled.pop(sendable, None)
         if sendable is self._suspect and attempt.status not in (401, 403):
             self._suspect = None
         sendable.answered(attempt)
@@ -152,13 +160,13 @@ class Account:
         status, governor, now_s = attempt.status, self.governor, self._host.now()
         if status == 429:
             governor.on_throttled(now_s, ticket, attempt.concurrent, attempt.retry_after_s)
-            self._throttled_in_row += 1
+            self._throttled[sendable] = self._throttled.get(sendable, 0) + 1
         elif attempt.reach is not Reach.ANSWERED or status >= 500:
             governor.on_no_lesson(now_s, ticket)
             self._budget.failed(is_silence=status == 0)
         else:
             governor.on_answered(now_s, ticket, attempt.concurrent, attempt.duration_s)
-            self._throttled_in_row = 0
+            self._is_alive = True
             self._budget.went_well()
             self._trouble_since = None
             self._troubled.clear()
@@ -195,10 +203,10 @@ class Account:
             return
         burst = max(1.0, self._rate_per_s * PACE_BURST_S)
         limiter = AsyncLimiter(burst, burst / self._rate_per_s)
-        while True:
+        while not self._is_over:
             await self._wants_tokens.wait()
             self._wants_tokens = Event()
-            if self._tokens <= 0:
+            if self._tokens <= 0 and not self._is_over:
                 await limiter.acquire()
                 self._tokens += 1
             self._host.wake(self)
@@ -212,9 +220,14 @@ class Account:
         self._is_hungry = False
         return share
 
-    def closed(self, share: Share) -> None:
-        """A list is done with."""
-        self._queue.closed(share)
+    def closed(self, share: Share, *, is_ended: bool) -> None:
+        """A list is done with; `is_ended`: all its rows have ended."""
+        self._queue.closed(share, is_ended=is_ended)
+
+    def retire(self) -> None:
+        """It has nothing left to send."""
+        self._is_over = True
+        self._wants_tokens.set()
 
     @property
     def wants_more(self) -> bool:
@@ -223,7 +236,12 @@ class Account:
         Not while the account gives nothing but trouble: then it would hoard lists.
         """
         is_short = self._queue.rows < 2.0 * self.governor.window + READY_ROWS
-        return is_short and self._trouble_since is None
+        return is_short and self.is_well
+
+    @property
+    def is_well(self) -> bool:
+        """Whether it has answered, and nothing but trouble has not come since."""
+        return self._is_alive and self._trouble_since is None
 
     def now(self) -> float:
         """The event loop's time, in seconds."""
@@ -271,10 +289,9 @@ class Account:
             backoff_s(failures, hint_s, self._host.uniform), lambda: self.enqueue(place, sendable)
         )
 
-    @property
-    def throttled_in_row(self) -> int:
-        """Answers of 429 since the last answer of another kind."""
-        return self._throttled_in_row
+    def throttled_before(self, sendable: Sendable) -> int:
+        """How often just this one was answered 429 before, in a row."""
+        return self._throttled.get(sendable, 1) - 1
 
     def confirm(self, place: Place, sendable: Sendable, error: ApiError) -> None:
         """The credential was refused. Once may be a passing fault: it is confirmed, alone."""
@@ -340,7 +357,7 @@ class Share(Place):
 
     def throttled(self, sendable: Sendable, attempt: Attempt) -> None:
         """It was answered 429: not processed, so it is sent again and that costs no attempt."""
-        failures = min(self._account.throttled_in_row - 1, 6)
+        failures = min(self._account.throttled_before(sendable), 6)
         self._account.after_backoff(self, sendable, failures, attempt)
 
     def refused(self, sendable: Sendable, error: ApiError) -> None:

@@ -16,10 +16,10 @@ from contextlib import contextmanager
 from bulkipacl.engine.decide import ListState, Settled, Wait, Write, decide, free_places
 from bulkipacl.engine.lanes import split_into_lanes
 from bulkipacl.engine.late import is_plain_no
-from bulkipacl.engine.order import Order
+from bulkipacl.engine.order import AFTER_UNKNOWN, NO_GAP, Order
 from bulkipacl.engine.ports import AccountPort, RunPort
 from bulkipacl.engine.readback import ReadBack
-from bulkipacl.engine.reading import LIST_NOT_FOUND, Reading
+from bulkipacl.engine.reading import Reading
 from bulkipacl.engine.resume import settle_prior
 from bulkipacl.engine.row import RowWork
 from bulkipacl.model import (
@@ -34,14 +34,7 @@ from bulkipacl.store import views
 from bulkipacl.store.journal import KeptSnapshot
 from bulkipacl.store.views import ListInfo
 from bulkipacl.twilio import contract
-
-NO_GAP = Settled(
-    Outcome.REFUSED,
-    "no_gap",
-    None,
-    "a create of this list did not succeed: mend it and retry, or leave out --no-gap",
-)
-AFTER_UNKNOWN = "an earlier row on the same entry is unknown: `bulkipacl resume` the run"
+from bulkipacl.twilio.contract import LIST_NOT_FOUND
 
 
 class OpenList:
@@ -138,7 +131,10 @@ class OpenList:
         if self._prior is not None:
             # The same round goes on: what was there before its first write stays the measure.
             self._round = self._prior.round
-            self._begin()
+            if self._prior.untried:
+                self._run.keep(self._prior, self._begin)
+            else:
+                self._begin()
             return
         self._round = views.next_round(self._run.directory, self._id)
         last_row = self._rows[-1].number if self._rows else 0
@@ -147,15 +143,22 @@ class OpenList:
 
     def _fail_unread(self, reading: Reading) -> None:
         """The list cannot be read: nothing is decided on, nothing is sent."""
+        prior, error = self._prior, reading.error or ApiError(0)
         is_gone = reading.reason == LIST_NOT_FOUND
         if reading.is_dropped:
             self._has_more = False
-        if is_gone or (self._prior is None and not reading.is_dropped):
-            for row in self._rows:
-                work = RowWork(row, deque(), self)
-                work.reason, work.error = reading.reason, reading.error or ApiError(0)
+        works = [RowWork(row, deque(), self) for row in self._rows]
+        if is_gone or (prior is None and not reading.is_dropped):
+            for work in works:
+                work.reason, work.error = reading.reason, error
                 work.end(Outcome.FAILED)
-        self._close(self._prior.round if is_gone and self._prior else None)
+        elif prior is not None:
+            # The session before may have sent them. Their round stays open, for a resume.
+            self._back.is_unsettled = True
+            for work in works:
+                if work.row.number not in prior.untried:
+                    work.unknown(reading.reason, error)
+        self._close(prior.round if is_gone and prior is not None else None)
 
     # --- rows, in their order -------------------------------------------------------------
 
@@ -257,6 +260,8 @@ class OpenList:
         if self._is_halted:
             self.take_back(work)
             return False
+        if self._back.parks(work):
+            return False
         self._sent.add(work.row.number)
         return True
 
@@ -276,9 +281,7 @@ class OpenList:
             self.moving.discard(work)
             if work.write.operation is Operation.CREATE:
                 self._promised -= 1
-        if self._back.late.holds(work, result):
-            self._back.late.hold(result)
-        else:
+        if not self._back.late.holds_back(work, result):
             self._run.record(result)
         if not work.lane:
             return
@@ -309,16 +312,7 @@ class OpenList:
 
     def _skip(self, lane: deque[Row]) -> None:
         for row in lane:
-            self._pending.pop(row.number, None)
-            self._run.record(
-                RowResult(
-                    row.number,
-                    Outcome.NOT_ATTEMPTED,
-                    reason="after_unknown",
-                    finished_at=self.wall_clock(),
-                    suggestion=AFTER_UNKNOWN,
-                )
-            )
+            RowWork(row, deque(), self).settled(AFTER_UNKNOWN)
             self._order.ended(row, is_good=False)
         lane.clear()
 
@@ -330,9 +324,13 @@ class OpenList:
             self._turns.extend(self._no_gap)
             self._no_gap.clear()
 
-    def is_gone(self, error: ApiError) -> None:
-        """The list is not there any more: all its rows fail at once."""
-        self.gone = error
+    def doubt(self, work: RowWork) -> None:
+        """The API says that the list is not there. If so, all its rows fail at once."""
+        if self.gone is not None:
+            self.fail_gone(work)
+        else:
+            self.moving.discard(work)
+            self._back.doubt(work)
 
     def fail_gone(self, work: RowWork) -> None:
         """A row ends because its list is not there any more."""
@@ -358,7 +356,7 @@ class OpenList:
         Of a round that was cut off, a reading tells: what it does not show was not done.
         """
         if self._prior is not None and not self._has_begun:
-            return []  # The session before may have sent any of them.
+            return sorted(self._prior.untried)  # The session before may have sent the others.
         return [number for number in self._pending if number not in self._sent]
 
     # --- reading back ---------------------------------------------------------------------

@@ -25,6 +25,7 @@ from typing import Any
 import orjson
 
 from bulkipacl import __version__
+from bulkipacl.engine.arrival import unread
 from bulkipacl.engine.job import (
     Inputs,
     Job,
@@ -38,11 +39,13 @@ from bulkipacl.engine.job import (
 from bulkipacl.engine.session import (
     INPUT_UNFINISHED,
     INTERRUPTED,
+    Signals,
     Stage,
     StoppedError,
+    UnreportedError,
     carry_out,
+    finished_first,
     stopped,
-    terminable,
 )
 from bulkipacl.errors import BulkError, CredentialError, InputError, StoreError, UsageError
 from bulkipacl.intake import open_source
@@ -52,6 +55,7 @@ from bulkipacl.store import journal, views
 from bulkipacl.store.crosscheck import cross_check, index_rows
 from bulkipacl.store.intake import Intake
 from bulkipacl.store.rundir import RunDirectory
+from bulkipacl.store.unread import keep_note
 
 FINISHED = "finished"
 Work = Callable[[Stage], str]
@@ -74,7 +78,7 @@ def apply(job: Job, inputs: Inputs, observer: Observer) -> Summary:
     streams = job.settings.skip_invalid and not job.settings.no_gap
     work = _apply_as_it_comes if streams else _apply_whole
     with RunDirectory.create(job.run_path) as run:
-        _describe_run(run, job, "apply", is_streamed=streams)
+        _describe_run(run, job, "apply", inputs.files if streams else ())
         return _run(run, job, observer, lambda stage: work(stage, inputs))
 
 
@@ -94,7 +98,7 @@ def apply_drafts(
     """
     _check_reports(job)
     with RunDirectory.create(job.run_path) as run:
-        _describe_run(run, job, command, is_streamed=False)
+        _describe_run(run, job, command)
         return _run(
             run,
             job,
@@ -128,35 +132,57 @@ def saved_settings(path: Path) -> dict[str, Any]:
 def _run(run: RunDirectory, job: Job, observer: Observer, work: Work) -> Summary:
     """Do the work, and answer for every row, however it ends."""
     stream = StreamLines(run, job.stream) if job.stream is not None else None
-    with terminable():
+    with Signals() as signals:
+        stage = Stage(run, job, observer, stream, signals)
         try:
-            ending = work(Stage(run, job, observer, stream))
+            with signals.interrupting():
+                ending = work(stage)
         except KeyboardInterrupt:
             ending = INTERRUPTED
         except BulkError as exc:
             # This error says more than another one on the way to the reports could.
-            with suppress(BulkError, sqlite3.Error, OSError):
-                _answer(run, job, stream, _ending_after(exc))
+            with suppress(BulkError, sqlite3.Error, OSError, KeyboardInterrupt):
+                _answer(stage, _ending_after(exc))
             raise
         try:
-            _answer(run, job, stream, ending)
+            return _answer(stage, ending)
+        except KeyboardInterrupt:
+            raise UnreportedError(job, is_resumable=_is_resumable(run, ending)) from None
         except StoreError as exc:
             if ending == INVALID_INPUT:
                 raise
             # A resume has nothing to send, perhaps, and writes what could not be written now.
             so_far = "every outcome is recorded"
             raise stopped(run, job, exc, ending, so_far=so_far) from exc
+
+
+def _is_resumable(run: RunDirectory, ending: str) -> bool:
+    return ending != FINISHED and _why_not_resumable(run) is None
+
+
+def _answer(stage: Stage, ending: str) -> Summary:
+    """Keep how the run ended, and write what it has to say of each row.
+
+    Raises:
+        KeyboardInterrupt: signals do not want to wait for that.
+    """
+    run, job = stage.run, stage.job
+    views.set_meta(run, {"ending": ending})
+    _note_unread(run, ending)
+    with finished_first(stage):
+        if stage.stream is not None:
+            stage.stream.emit_open()
+        write_run_reports(run)
+        for path in job.reports:
+            write_report(run, path, stdout=job.stdout)
         return views.summary(run)
 
 
-def _answer(run: RunDirectory, job: Job, stream: StreamLines | None, ending: str) -> None:
-    """Keep how the run ended, and write what it has to say of each row."""
-    views.set_meta(run, {"ending": ending})
-    if stream is not None:
-        stream.emit_open()
-    write_run_reports(run)
-    for path in job.reports:
-        write_report(run, path, stdout=job.stdout)
+def _note_unread(run: RunDirectory, ending: str) -> None:
+    """Say where the taking in of an input stopped that was sent while it arrived."""
+    is_streamed = views.get_meta(run, "is_streamed") == "yes"
+    if is_streamed and views.get_meta(run, "taken_in") != "yes" and ending != INVALID_INPUT:
+        keep_note(run, unread(run))
 
 
 def _ending_after(error: BulkError) -> str:
@@ -328,13 +354,20 @@ def _check_inputs(inputs: Inputs) -> None:
             open_source(path, inputs.defaults, format=inputs.format).close()
 
 
-def _describe_run(run: RunDirectory, job: Job, command: str, *, is_streamed: bool) -> None:
+def _describe_run(run: RunDirectory, job: Job, command: str, streamed: Sequence[str] = ()) -> None:
+    """Keep what the run is.
+
+    Args:
+        streamed: the inputs that are taken in while rows are sent.
+    """
+    names = [path.encode("utf-8", "replace").decode() for path in streamed]
     views.set_meta(
         run,
         {
             "id": uuid.uuid4().hex,
             "command": command,
-            "is_streamed": "yes" if is_streamed else "no",
+            "is_streamed": "yes" if streamed else "no",
+            "inputs": orjson.dumps(names).decode(),
             "version": __version__,
             "created_at": repr(time.time()),
             "settings": orjson.dumps(job.settings.as_dict()).decode(),

@@ -132,11 +132,11 @@ def unread(run: RunDirectory) -> str:
     last = last_row(run)
     if last is None:
         return "Nothing of the input was taken in: apply it again."
-    after = f"what comes after line {last.line:,} of {source_name(last.source)}"
-    left = [f"{after} (row {last.number:,})"]
+    after = f"what comes after line {last.line} of {source_name(last.source)}"
+    left = [f"{after} (row {last.number})"]
     left += [f"all of {source_name(name)}" for name in names[last.source_id :]]
     return (
-        f"The input was not read to its end: {' and '.join(left)} was not taken in. A resume cannot"
+        f"The input was not read to its end. Not taken in: {' and '.join(left)}. A resume cannot"
         " know it: apply the rest as an input of its own, or the whole input again (what is done"
         " already is not done twice)."
     )

@@ -12,7 +12,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 
 from bulkipacl.engine.account import Account
-from bulkipacl.settings import FAIR_LISTS
+from bulkipacl.settings import ACCOUNT_OPEN_LISTS, FAIR_LISTS
 
 
 class Feed:
@@ -89,9 +89,11 @@ class Feed:
 
     def _is_full(self, account: Account) -> bool:
         open_lists = self._open_of[account.number]
-        if not open_lists or account.wants_more:
+        if not open_lists:
             return False
-        return open_lists >= FAIR_LISTS or not self._is_roomy()
+        if open_lists >= ACCOUNT_OPEN_LISTS or not account.is_well:
+            return True
+        return not account.wants_more and (open_lists >= FAIR_LISTS or not self._is_roomy())
 
     def hungry(self, account: Account) -> bool:
         """The account can do with another list; whether it has one."""

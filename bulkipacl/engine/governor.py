@@ -36,6 +36,7 @@ SUSPECTS_LET_IN = 5
 """Turns of refused and let in, and requests let in meanwhile, that make a rate limit likely."""
 
 CONTRADICTIONS = 12
+CONTRADICTED = 3
 """Requests let in at the height of a refusal since the last one: in a small window, whose limit
 does not blur, that many make it sure."""
 
@@ -97,6 +98,7 @@ class Governor:
     """
 
     __slots__ = (
+        "_accepted",
         "_alone",
         "_answered",
         "_answered_from_s",
@@ -112,6 +114,7 @@ class Governor:
         "_limit",
         "_pace",
         "_reason",
+        "_refused",
         "_round_trip_s",
         "_spacing",
         "_spared",
@@ -139,8 +142,10 @@ class Governor:
         self._headroom = Headroom(headroom) if headroom else None
         self._limit = self._window.limit
         self._pace: Pace | None = None
-        self._round_trip_s = learnt.round_trip_s if learnt is not None else ROUND_TRIP_S
-        self._is_timed = learnt is not None
+        self._round_trip_s = ROUND_TRIP_S
+        self._is_timed = False
+        self._accepted = [0] * (SMALL + 1)
+        self._refused = [0] * (SMALL + 1)
         self._spread = self._spacing = Spacing(1.0, 1.0)
         self.sent = 0
         self._in_flight = 0
@@ -226,6 +231,8 @@ class Governor:
             if height > self._top:
                 self._top, self._at_top = height, 0
             self._at_top += height == self._top
+            if height <= SMALL:
+                self._accepted[height] += 1
             self._top_left -= 1
             if not self._top_left:
                 self._top_before, self._top, self._top_left = self._top, height, TOP_EVERY
@@ -258,8 +265,8 @@ class Governor:
         refusals = self._suspect
         top = max(self._top, self._top_before)
         refusals.add(ticket, top, self._window.raised_at if self._pace is None else 0)
-        if height <= self._top and height <= SMALL and self._at_top >= CONTRADICTIONS:
-            refusals.score += SUSPICIONS  # So many were let in just there: no doubt is left.
+        if height <= SMALL and self._is_contradicted(height):
+            refusals.score += SUSPICIONS
         self._clean_from = self.sent
         let_in, over_s = refusals.measured(number, sent_s)
         if self._pace is not None:
@@ -272,7 +279,7 @@ class Governor:
                 self._refused_pace(self._pace, number, let_in, over_s)
                 if refusals.let_in_between == 0 and height == 1 and retry_after_s is not None:
                     hint_s = min(max(retry_after_s, 0.0), HINT_MAX_S)
-                    self._pace.spacing.pause_until(now_s + hint_s)
+                    self._spacing.pause_until(now_s + hint_s)
         elif height == 1 and self._spared:
             # Nor is it about the rate: ask now and then, the later the longer it goes on.
             self._alone = min(self._alone + 1, ALONE_MOST) if refusals.let_in_between == 0 else 0
@@ -280,7 +287,7 @@ class Governor:
             self._spread.pause_until(now_s + min(hint_s, HINT_MAX_S))
         elif height == 1:
             # Nothing else of ours was in flight, so it cannot be about that.
-            is_blind = let_in < 2
+            is_blind = let_in < 2 or over_s <= 0.0
             per_s = 0.5 / self._round_trip_s if is_blind else let_in / over_s
             self._begin_pace(now_s, per_s, 0 if is_blind else let_in)
         elif refusals.score >= SUSPICIONS and not self._spared:
@@ -298,6 +305,16 @@ class Governor:
         if self._headroom is not None:
             self._limit = self._headroom.limit(self._limit)
         self._follow()
+
+    def _is_contradicted(self, height: int) -> bool:
+        """Whether as many were let in at the height of a small window as leave no doubt."""
+        if height <= self._top and self._at_top >= CONTRADICTIONS:
+            return True
+        self._refused[height] += 1
+        if self._accepted[height] < CONTRADICTIONS or self._refused[height] < CONTRADICTED:
+            return False
+        self._accepted, self._refused = [0] * (SMALL + 1), [0] * (SMALL + 1)
+        return True
 
     def on_no_lesson(self, now_s: float, ticket: Ticket) -> None:
         """A timeout, a reset, a server error: it says nothing about the account's limits."""
@@ -362,6 +379,9 @@ class Governor:
         """What was found out so far; None where no limit was met."""
         if not self.throttled:
             return None
+        pace = self._pace
+        if pace is not None and not pace.is_known:
+            return None  # An outage looks so, too: it would slow the next run down for nothing.
         return Learnt(self._window.value, self.pace_per_s, self._round_trip_s)
 
 

@@ -43,7 +43,8 @@ class Headroom:
             settled: the window has just found a ceiling.
         """
         if concurrent is not None:
-            seen = max(0, concurrent - in_flight)
+            most = self.total if self.total is not None else 2.0 * window.value
+            seen = min(max(0, concurrent - in_flight), most)
             step = RISING if seen > self.others else FALLING
             self.others += step * (seen - self.others)
         if settled:

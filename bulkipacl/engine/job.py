@@ -86,7 +86,7 @@ class Observer(Protocol):
         """Sending begins; `rows` None: more arrive."""
 
     def stopping(self, signals: int) -> None:
-        """The n-th signal to stop has come."""
+        """The n-th signal to stop has come; after `ended`: while the reports are written."""
 
     def ended(self) -> None:
         """Sending has ended."""

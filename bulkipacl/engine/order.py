@@ -14,7 +14,23 @@ from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterable
 
-from bulkipacl.model import Operation, Row
+from bulkipacl.engine.decide import Settled
+from bulkipacl.model import Operation, Outcome, Row
+
+NO_GAP = Settled(
+    Outcome.REFUSED,
+    "no_gap",
+    None,
+    "a create of this list did not succeed: mend it and retry, or leave out --no-gap",
+)
+"""How a delete ends that waited for creates (`--no-gap`), one of which did not end well."""
+AFTER_UNKNOWN = Settled(
+    Outcome.NOT_ATTEMPTED,
+    "after_unknown",
+    None,
+    "an earlier row on the same entry is unknown: `bulkipacl resume` the run",
+)
+"""How the rows behind one end of which nobody knows whether it was done."""
 
 CREATES = (Operation.CREATE, Operation.UPSERT)
 

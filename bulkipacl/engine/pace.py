@@ -54,8 +54,9 @@ than the one before and the last at less than this share of the first, are not a
 come whatever we do: other clients, or chance. One counts less where the rate is not known yet, or
 few were let in before it: so it looks when the rate has fallen, too."""
 
-FLOOR_PER_S = 0.1
-"""The slowest pace: where nothing is let in, one request in ten seconds asks."""
+FLOOR_PER_S = 0.5
+"""The slowest pace: where nothing is let in, one request in two seconds asks. Doubled with each
+answer, it is back at any rate in a few seconds."""
 
 
 class Spacing:
@@ -120,7 +121,8 @@ class Pace:
             let_in: requests that `per_s` was measured by; with 0 it is a guess, and the rate is
                 looked for in leaps.
         """
-        self.spacing = Spacing(max(per_s, FLOOR_PER_S), _burst(per_s), now_s + 1.0 / per_s)
+        per_s = max(per_s, FLOOR_PER_S)
+        self.spacing = Spacing(per_s, _burst(per_s), now_s + 1.0 / per_s)
         self._cut_at = sent
         self._is_blind = not let_in
         self._futile_per_s = per_s * (FUTILE - 2.0 / let_in) if let_in else 0.0
@@ -135,6 +137,11 @@ class Pace:
     def is_futile(self) -> bool:
         """Pacing did not end the refusals."""
         return self._trial > 0 and self.spacing.per_s < self._futile_per_s
+
+    @property
+    def is_known(self) -> bool:
+        """The rate was met, and measured."""
+        return self._creep <= KNOWN and not self._is_blind
 
     @property
     def is_sinking(self) -> bool:

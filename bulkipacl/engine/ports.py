@@ -127,8 +127,8 @@ class ListPort(Protocol):
     def maybe_landed(self, work: Any) -> None:
         """A write of the row may have had its effect, or may yet."""
 
-    def is_gone(self, error: ApiError) -> None:
-        """The list is not there any more."""
+    def doubt(self, work: Any) -> None:
+        """The API said to the row that the list is not there."""
 
     def may_go_on(self, work: Any) -> bool:
         """Whether the row may still be sent; False: it was taken back."""

@@ -14,9 +14,8 @@ from bulkipacl.engine.ports import AccountPort
 from bulkipacl.model import ApiError, Attempt, Entry, Request
 from bulkipacl.settings import MAX_PAGES
 from bulkipacl.twilio import contract
-from bulkipacl.twilio.contract import Page, ReadVerdict
+from bulkipacl.twilio.contract import LIST_NOT_FOUND, Page, ReadVerdict
 
-LIST_NOT_FOUND = "list_not_found"
 UNREADABLE = "unreadable"
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import assert_never
 
 from bulkipacl.engine.decide import Settled, Write, find_ours
@@ -23,15 +24,19 @@ from bulkipacl.model import (
     Request,
     Row,
     RowResult,
+    cidr_text,
 )
 from bulkipacl.twilio import contract
-from bulkipacl.twilio.contract import Verdict, VerdictKind
+from bulkipacl.twilio.contract import LIST_NOT_FOUND, Verdict, VerdictKind
 
 DONE = {
     Operation.CREATE: Outcome.CREATED,
     Operation.UPDATE: Outcome.UPDATED,
     Operation.DELETE: Outcome.DELETED,
 }
+RESUME_TO_SETTLE = "`bulkipacl resume` the run to settle it"
+CONTRADICTED = "contradicted"
+"""Why a row failed: the API said that its list is not there, and the list can be read."""
 _NO_ERROR = ApiError(0)
 _SUGGESTIONS: dict[str | int, str] = {
     21237: "the list is full: delete entries of it first",
@@ -41,7 +46,8 @@ _SUGGESTIONS: dict[str | int, str] = {
     "no_answer": "no answer came, and it is not done: `bulkipacl retry` the run",
     "server_error": "the API had an error, and it is not done: `bulkipacl retry` the run",
     "conflict": "somebody else was changing it: `bulkipacl retry` the run",
-    "echo_mismatch": "look at the entry: it is not what was asked for",
+    "redirected": "something between here and the API sends writes elsewhere: check `--base-url`",
+    CONTRADICTED: "the list can be read, and it is not in it: `bulkipacl retry` the run",
 }
 """What to do about a failure, by the API's code or by our reason."""
 
@@ -177,10 +183,10 @@ class RowWork:
                 self._differs(verdict.entry or self.write.wanted)
             case VerdictKind.FAILED:
                 self._fail()
-            case VerdictKind.LIST_GONE:
-                self._list.is_gone(self.error)
-                self.end(Outcome.FAILED)
+            case VerdictKind.LIST_DOUBTED:
+                self._list.doubt(self)
             case VerdictKind.ACCOUNT_REFUSED:
+                self._unsent()
                 self._list.account.refused(self, self.error)
             case _:
                 assert_never(verdict.kind)
@@ -214,6 +220,8 @@ class RowWork:
     def settle(self, now: Iterable[Entry]) -> None:
         """A whole reading of the list, taken when a write could not be told from its answer."""
         write = self.write
+        if self.reason == LIST_NOT_FOUND:
+            self.reason = CONTRADICTED
         if self.echo is not None:
             self._settle_mismatch(self.echo, now)
             return
@@ -227,13 +235,23 @@ class RowWork:
             self.end(Outcome.FAILED, entry=entry)
 
     def _settle_mismatch(self, echo: Entry, now: Iterable[Entry]) -> None:
+        """A failure whatever the list holds: an answer that lies once is not to be relied on."""
         entry = next((entry for entry in now if entry.sid == echo.sid), None)
         if entry is not None:
             self._list.state.put(entry)
             self._list.known.add(entry.sid)
         else:
             self._list.state.drop(echo.sid)
-        self.end(Outcome.FAILED, entry=entry or echo)
+        self.end(Outcome.FAILED, entry=entry or echo, suggestion=self._told_of(echo, entry))
+
+    def _told_of(self, echo: Entry, entry: Entry | None) -> str:
+        """What the list holds, where the API's answer was not what was asked for."""
+        if entry is None:
+            return f"the list holds no entry {echo.sid}: `bulkipacl retry` the run"
+        holds = f"the list holds {cidr_text(*entry.key)} {entry.name!r} as {entry.sid}"
+        if replace(entry, sid="") == replace(self.write.wanted, sid=""):
+            return f"{holds}, which is what was asked for: only the answer said otherwise"
+        return f"{holds}: it is not what was asked for"
 
     def _settle_create(self, now: Iterable[Entry]) -> None:
         wanted, of_list = self.write.wanted, self._list
@@ -253,17 +271,27 @@ class RowWork:
         self._forgive()
         self.end(Outcome.UNCHANGED, reason=reason, entry=entry)
 
-    def recognise(self, now: Iterable[Entry]) -> None:
-        """A whole reading, after which nothing more is sent: ends if its effect can be seen."""
+    @property
+    def may_be_recognised(self) -> bool:
+        """Whether a failure of it is forgotten where its effect can be seen by its sid after all.
+
+        Not where the API said that it did something else.
+        """
+        return self.write.operation is not Operation.CREATE and self.echo is None
+
+    def recognise(self, now: Iterable[Entry]) -> bool:
+        """A whole reading, after which nothing more is sent: whether it ends by what that shows."""
         wanted = self.write.wanted
         if self.write.operation is Operation.CREATE:
-            found = find_ours(wanted, now, self._list.known)
-            if found is not None and found[1]:
-                self.done(found[0], Evidence.READ_BACK)
-            return
-        there = next((entry for entry in now if entry.sid == wanted.sid), None)
-        if there == (None if self.write.operation is Operation.DELETE else wanted):
-            self.done(wanted, Evidence.READ_BACK)
+            ours = find_ours(wanted, now, self._list.known)
+            is_done, entry = (False, wanted) if ours is None else (ours[1], ours[0])
+        else:
+            there = next((entry for entry in now if entry.sid == wanted.sid), None)
+            is_done = there == (None if self.write.operation is Operation.DELETE else wanted)
+            entry = wanted
+        if is_done:
+            self.done(entry, Evidence.READ_BACK)
+        return is_done
 
     def recognised(self, write: Write) -> None:
         """A run that was cut off has done this; the list's state shows it already."""
@@ -295,7 +323,7 @@ class RowWork:
     def unknown(self, reason: str, error: ApiError) -> None:
         """It may have taken effect, and the list could not be read either."""
         self.reason, self.error = reason, error
-        self.end(Outcome.UNKNOWN, suggestion="`bulkipacl resume` the run to settle it")
+        self.end(Outcome.UNKNOWN, suggestion=RESUME_TO_SETTLE)
 
     def end(
         self,

@@ -315,7 +315,7 @@ class Engine(Recorder):
             self._unsettled.add(list_id)
         account, share, one = self._open.pop(list_id)
         self._open_rows -= one.rows_count
-        account.closed(share)
+        account.closed(share, is_ended=round_number is not None)
         if round_number is not None:
             self._committer.batch.closed.append((list_id, round_number))
         self._feed.closed(list_id, has_more=has_more)
@@ -336,9 +336,10 @@ class Engine(Recorder):
         """Forget an account that has nothing left, so that 10,000 of them cost no memory."""
         if self._is_input_open or self._naming.pending or account.stopped is not None:
             return
-        if account.in_flight or self._feed.has_left(account) or self.settings.rate_per_s:
+        if account.in_flight or self._feed.has_left(account):
             return
         if self.accounts.pop(account.number, None) is not None:
+            account.retire()
             self._throttled_before += account.governor.throttled
             self.take_leave(account)
             self._feed.forget(account)

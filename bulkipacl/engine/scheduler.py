@@ -1,6 +1,6 @@
 """Which request is sent next, and the fixed pool of workers that send it.
 
-    Lane        who has sendables: an account, asked only whether it may send and for the next
+    Lane        who has sendables: an account, asked only for the next one that may be sent
     Scheduler   the workers, one cap over all lanes, lanes in turn
 
 A waiting sendable holds no permit and no worker: it lies in its lane's queue, or in a timer of
@@ -22,15 +22,18 @@ from bulkipacl.twilio.transport import Transport
 
 
 class Lane(Protocol):
-    """A queue of sendables with a say in whether one may be sent."""
+    """A queue of sendables with a say in whether one may be sent.
+
+    Attributes:
+        is_scheduled: the scheduler is about to ask it; the scheduler's own mark.
+        in_flight: requests of it that are sent and unanswered.
+    """
 
     is_scheduled: bool
-
-    def can_send(self) -> bool:
-        """Whether there is one that may be sent now."""
+    in_flight: int
 
     def take(self) -> tuple[Sendable, Any] | None:
-        """The next one, with its permit taken; None where it took itself back.
+        """The next one, with its permit taken; None where none may be sent now.
 
         The permit, of a kind that the lane alone knows, comes back with the attempt.
         """
@@ -77,11 +80,13 @@ class Scheduler:
 
     def wake(self, lane: Lane) -> None:
         """A lane may have become able to send."""
-        if not lane.is_scheduled and lane.can_send():
+        if not lane.is_scheduled:
             lane.is_scheduled = True
             self._lanes.append(lane)
         if not self._is_handling:
+            self._is_handling = True
             self._hand_out()
+            self._is_handling = False
 
     def _hand_out(self) -> None:
         while self._lanes and not self.is_closed:
@@ -101,17 +106,21 @@ class Scheduler:
     def _pick(self) -> Taken | None:
         lanes = self._lanes
         while lanes and self.in_flight < self._limit:
-            lane = lanes.popleft()
-            lane.is_scheduled = False
-            if not lane.can_send():
+            lane = lanes[0]
+            waiting = len(lanes)
+            if waiting > 1 and lane.in_flight * waiting > self._limit:
+                # A slow one does not sit on all permits: not all lanes can be above their share.
+                lanes.rotate(-1)
                 continue
             taken = lane.take()
-            if not lane.is_scheduled and lane.can_send():
-                lane.is_scheduled = True
-                lanes.append(lane)
-            if taken is not None:
-                self.in_flight += 1
-                return lane, *taken
+            if taken is None:
+                # It wakes us when that changes.
+                lanes.popleft()
+                lane.is_scheduled = False
+                continue
+            lanes.rotate(-1)
+            self.in_flight += 1
+            return lane, *taken
         return None
 
     async def _work(self, first: Taken) -> None:
@@ -135,10 +144,10 @@ class Scheduler:
             # future and a turn of the loop per request.
             self._is_handling = True
             lane.returned(sendable, permit, attempt)
-            if not lane.is_scheduled and lane.can_send():
+            if not lane.is_scheduled:
                 lane.is_scheduled = True
                 self._lanes.append(lane)
             taken = self._pick()
-            self._is_handling = False
             if self._lanes:
                 self._hand_out()
+            self._is_handling = False

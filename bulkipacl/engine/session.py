@@ -4,12 +4,15 @@ Stage          where a job is done, and who is told
 carry_out      send what has no outcome yet, until it is done or told to stop
 StoppedError   the run directory failed in the middle of it;  stopped   what makes one
 Signals        who hears of Ctrl-C, SIGTERM and SIGHUP, from a run's beginning to its last report
+finished_first, UnreportedError
+               what they mean while the reports are written
 """
 
 from __future__ import annotations
 
 import asyncio
 import resource
+import shlex
 import signal
 import threading
 import time
@@ -24,7 +27,7 @@ import anyio
 from bulkipacl.engine.arrival import Arrival
 from bulkipacl.engine.job import Inputs, Job, Observer, resume_command
 from bulkipacl.engine.run import Engine, first_error
-from bulkipacl.errors import InputError, StoreError
+from bulkipacl.errors import BulkError, InputError, StoreError
 from bulkipacl.report import StreamLines
 from bulkipacl.settings import SPARE_FILES, Settings
 from bulkipacl.store import views
@@ -49,20 +52,36 @@ class StoppedError(StoreError):
         self.exit_code = 130 if ending == INTERRUPTED else 7
 
 
+class UnreportedError(BulkError):
+    """A run that was interrupted a second time, while its reports were written."""
+
+    exit_code = 130
+
+    def __init__(self, job: Job, *, is_resumable: bool) -> None:
+        then = f"; then: {resume_command(job)}" if is_resumable else ""
+        report = shlex.join(["bulkipacl", "report", str(job.run_path)])
+        super().__init__(
+            f"interrupted before the reports of {job.run_path} were finished",
+            hint=f"every outcome is recorded, and this writes them: {report}{then}",
+        )
+
+
 class Signals:
     """What a signal to stop means, which is another thing in each part of a run.
 
-    Outside of `hearing` it ends what is being done, like Ctrl-C, with a KeyboardInterrupt. The
-    handlers stay the same from the first row to the last report, so that no signal falls between
-    two parts. A signal that was ignored from the start (`nohup`) stays so.
+    Outside of `hearing` it is counted and nothing else. The handlers stay the same from the first
+    row to the last report, so that no signal falls between two parts. A SIGHUP that was ignored
+    from the start (`nohup`) stays so.
 
     Attributes:
         count: how many have come.
+        heard: how many of them have had an effect; the others came between two parts.
     """
 
     def __init__(self) -> None:
         self.count = 0
-        self._hear: Callable[[int], object] = _interrupt
+        self.heard = 0
+        self._hear: Callable[[int], object] = _count
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
@@ -87,7 +106,15 @@ class Signals:
 
     def held(self) -> AbstractContextManager[None]:
         """Inside, signals are counted and nothing else."""
-        return self.hearing(lambda _: None)
+        return self.hearing(_count)
+
+    def interrupting(self) -> AbstractContextManager[None]:
+        """Inside, signals end what is being done with a KeyboardInterrupt, like Ctrl-C."""
+        return self.hearing(self._interrupt)
+
+    def _interrupt(self, count: int) -> None:
+        self.heard = count
+        raise KeyboardInterrupt
 
     def _came(self, signum: int, frame: object) -> None:
         # A terminal that is closed sends it twice, by the system and by the shell: that is no
@@ -98,8 +125,8 @@ class Signals:
         self._hear(self.count)
 
 
-def _interrupt(count: int) -> None:
-    raise KeyboardInterrupt
+def _count(count: int) -> None:
+    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +264,7 @@ def _stopped_by(signals: Signals, engine: Engine, observer: Observer) -> Iterato
     loop = asyncio.get_running_loop()
 
     def stop(count: int) -> None:
+        signals.heard = count
         observer.stopping(count)
         if count == 1:
             engine.stop(INTERRUPTED)
@@ -246,4 +274,22 @@ def _stopped_by(signals: Signals, engine: Engine, observer: Observer) -> Iterato
     with signals.hearing(lambda count: loop.call_soon_threadsafe(stop, count)):
         for count in range(1, signals.count + 1):  # What came while the loop was being made.
             loop.call_soon(stop, count)
+        yield
+
+
+@contextmanager
+def finished_first(stage: Stage) -> Iterator[None]:
+    """The reports are finished after a first signal, and left after a second."""
+    signals = stage.signals
+
+    def came(count: int) -> None:
+        signals.heard = count
+        if count > 1:
+            raise KeyboardInterrupt
+        stage.observer.ended()
+        stage.observer.stopping(count)
+
+    with signals.hearing(came):
+        if signals.count > signals.heard:  # One came after the last row, or just now.
+            came(signals.count)
         yield

@@ -47,10 +47,10 @@ class Turns:
         """A list has a place from now on."""
         self.rows += place.rows
 
-    def closed(self, place: Place) -> None:
-        """Its list is done with."""
+    def closed(self, place: Place, *, is_ended: bool) -> None:
+        """Its list is done with; `is_ended`: so are the rows that were not sent."""
         self.rows -= place.rows
-        self.done += place.rows
+        self.done += place.rows if is_ended else 0
         place.rows = 0
 
     def push(self, place: Place, sendable: Sendable) -> None:

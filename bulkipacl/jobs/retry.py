@@ -14,7 +14,7 @@ from pathlib import Path
 
 from bulkipacl.engine.apply import apply_drafts
 from bulkipacl.engine.job import Job, Observer
-from bulkipacl.errors import UsageError
+from bulkipacl.errors import LockedError, UsageError
 from bulkipacl.model import GOOD_OUTCOMES, Draft, Outcome, Problem, RowRecord, Summary
 from bulkipacl.report import check_store, counted
 from bulkipacl.store import views
@@ -25,7 +25,8 @@ def retry(source: Path, job: Job, observer: Observer) -> Summary:
     """Carry out the rows of the run at `source` that did not end well, as a run of its own.
 
     Raises:
-        UsageError: there are none, or some of them are unknown, or the run is under way.
+        UsageError: there are none, or some of them are unknown.
+        LockedError: the run at `source` is under way.
         StoreError: the run at `source` cannot be read, or is damaged.
     """
     with RunDirectory.open(source, is_writable=False) as old:
@@ -33,7 +34,7 @@ def retry(source: Path, job: Job, observer: Observer) -> Summary:
         check_store(old)
         summary = views.summary(old)
         if summary.ending == "running":
-            raise UsageError(f"{source} is still under way", hint="wait until it ends")
+            raise LockedError(f"{source} is still under way", hint="wait until it ends")
         unknown = summary.outcomes.get(Outcome.UNKNOWN, 0)
         if unknown:
             # Sent again as new rows they could be done twice; a resume knows what was there.

@@ -26,13 +26,19 @@ _INSERT_OUTCOME = (
 
 @dataclass(frozen=True, slots=True)
 class KeptSnapshot:
-    """A snapshot as the journal keeps it, with the rows that it covers."""
+    """A snapshot as the journal keeps it, with the rows that it covers.
+
+    Attributes:
+        untried: rows of an earlier session's round that it surely did not send. Keeping it again
+            says that they may be sent from now on.
+    """
 
     list_id: int
     round: int
     taken_at: float
     last_row: int
     entries: tuple[Entry, ...]
+    untried: frozenset[int] = frozenset()
 
 
 @dataclass(slots=True)
@@ -40,7 +46,8 @@ class Batch:
     """What happened since the last commit.
 
     Attributes:
-        snapshots: new rounds; each closes the list's earlier ones.
+        snapshots: new rounds, each of which closes the list's earlier ones; and rounds of an
+            earlier session that go on, with rows that it did not try.
         results: rows that ended.
         closed: (list, round) whose rows have all ended.
         stopped: (account sid, JSON of the reason), for accounts for which nothing more is sent.
@@ -75,17 +82,23 @@ def commit(run: RunDirectory, batch: Batch) -> None:
     Raises:
         StoreError: nothing of it was written.
     """
+    begun = [kept for kept in batch.snapshots if not kept.untried]
+    untried = [number for kept in batch.snapshots for number in kept.untried]
     with run.transaction() as db:
         db.executemany(
             "UPDATE snapshot SET is_open = 0 WHERE list_id = ? AND is_open = 1",
-            [(kept.list_id,) for kept in batch.snapshots],
+            [(kept.list_id,) for kept in begun],
         )
         db.executemany(
             "INSERT INTO snapshot VALUES (?, ?, ?, ?, 1, ?)",
             [
                 (kept.list_id, kept.round, kept.taken_at, kept.last_row, pack(kept.entries))
-                for kept in batch.snapshots
+                for kept in begun
             ],
+        )
+        db.executemany(
+            "DELETE FROM outcome WHERE number = ? AND outcome = ?",
+            [(number, Outcome.NOT_ATTEMPTED) for number in untried],
         )
         insert_outcomes(db, batch.results)
         db.executemany(
@@ -113,10 +126,17 @@ def add_notes(db: sqlite3.Connection, notes: Sequence[tuple[str, str]]) -> None:
 
 
 def reopen(run: RunDirectory) -> None:
-    """Make a run ready to be carried on: what had not truly ended has no outcome again."""
+    """Make a run ready to be carried on: what had not truly ended has no outcome again.
+
+    What was not attempted in a round that is open keeps saying so until the round goes on: of such
+    a row, no outcome would mean that it may have been sent.
+    """
     with run.transaction() as db:
         db.execute(
-            "DELETE FROM outcome WHERE outcome IN (?, ?)", (Outcome.UNKNOWN, Outcome.NOT_ATTEMPTED)
+            """DELETE FROM outcome WHERE outcome = ? OR (outcome = ? AND NOT EXISTS (
+                 SELECT 1 FROM row r JOIN snapshot s ON s.list_id = r.list_id AND s.is_open = 1
+                 WHERE r.number = outcome.number AND r.number <= s.last_row))""",
+            (Outcome.UNKNOWN, Outcome.NOT_ATTEMPTED),
         )
         db.execute("UPDATE account SET stopped = NULL")
 

@@ -8,7 +8,9 @@ A row's state is never written while it is on its way; it follows from what is t
 
 So a run that was killed at any instant reads true without a repair step. A `snapshot` is made
 durable before the first write that it covers is sent; it is closed in the transaction that
-records the last outcome it covers. `source.columns` and `row.raw` keep the input itself, so
+records the last outcome it covers. An outcome `not_attempted` leaves its row to be done: where an
+open snapshot covers it, it stands until a later session has read the list, and is taken away,
+durably, before that session sends the row. `source.columns` and `row.raw` keep the input itself, so
 nothing ever needs the input file again. No table holds a secret.
 """
 

@@ -60,6 +60,10 @@ __all__ = [
 _ROW = """r.number, r.operation, r.sid, r.address, r.prefix, r.name, r.match_address,
  r.match_prefix"""
 
+_TO_DO = """NOT EXISTS
+ (SELECT 1 FROM outcome o WHERE o.number = r.number AND o.outcome <> 'not_attempted')"""
+"""A row is still to be done: it has no outcome, or was not attempted by an earlier session."""
+
 _RECORD = """
 SELECT r.number, r.source_id, r.line, r.operation, r.list_id, r.sid, r.address, r.prefix, r.name,
        r.match_address, r.match_prefix, r.raw,
@@ -124,16 +128,18 @@ def open_rows(run: RunDirectory) -> Iterator[int]:
 
 
 def rows_left(run: RunDirectory) -> int:
-    """Rows without an outcome."""
-    done = int(run.reader.execute("SELECT COUNT(*) FROM outcome").fetchone()[0])
-    return row_count(run) - done
+    """Rows that are still to be done."""
+    found = run.reader.execute(
+        "SELECT COUNT(*) FROM outcome WHERE outcome <> ?", (Outcome.NOT_ATTEMPTED,)
+    )
+    return row_count(run) - int(found.fetchone()[0])
 
 
 def rows_left_of_accounts(run: RunDirectory) -> dict[int, int]:
-    """Rows without an outcome, by account number; about 0.3 us for each row of the run."""
+    """Rows still to be done, by account number; about 0.3 us for each row of the run."""
     found = run.reader.execute(
-        """SELECT l.account_id, COUNT(*) FROM row r JOIN list l ON l.id = r.list_id
-           WHERE NOT EXISTS (SELECT 1 FROM outcome o WHERE o.number = r.number) GROUP BY 1"""
+        f"""SELECT l.account_id, COUNT(*) FROM row r JOIN list l ON l.id = r.list_id
+            WHERE {_TO_DO} GROUP BY 1"""  # noqa: S608 - a literal
     )
     return {int(number): int(rows) for number, rows in found}
 
@@ -148,23 +154,21 @@ def list_info(run: RunDirectory, list_id: int) -> ListInfo:
 
 
 def lists_to_do(run: RunDirectory, account_id: int) -> list[int]:
-    """Numbers of an account's lists that have rows without an outcome, or an open snapshot."""
+    """Numbers of an account's lists that have rows still to be done, or an open snapshot."""
     found = run.reader.execute(
-        """SELECT l.id FROM list l WHERE l.account_id = ? AND (
-             EXISTS (SELECT 1 FROM snapshot s WHERE s.list_id = l.id AND s.is_open = 1)
-             OR EXISTS (SELECT 1 FROM row r WHERE r.list_id = l.id AND NOT EXISTS
-                        (SELECT 1 FROM outcome o WHERE o.number = r.number)))
-           ORDER BY l.id""",
+        f"""SELECT l.id FROM list l WHERE l.account_id = ? AND (
+              EXISTS (SELECT 1 FROM snapshot s WHERE s.list_id = l.id AND s.is_open = 1)
+              OR EXISTS (SELECT 1 FROM row r WHERE r.list_id = l.id AND {_TO_DO}))
+            ORDER BY l.id""",  # noqa: S608 - a literal
         (account_id,),
     )
     return [int(row[0]) for row in found]
 
 
 def rows_to_do(run: RunDirectory, list_id: int, limit: int) -> list[Row]:
-    """The list's first `limit` rows without an outcome, in row order; -1: all of them."""
+    """The list's first `limit` rows that are still to be done, in row order; -1: all of them."""
     found = run.reader.execute(
-        f"""SELECT {_ROW} FROM row r WHERE r.list_id = ? AND NOT EXISTS
-            (SELECT 1 FROM outcome o WHERE o.number = r.number) ORDER BY r.number LIMIT ?""",  # noqa: S608 - a literal
+        f"SELECT {_ROW} FROM row r WHERE r.list_id = ? AND {_TO_DO} ORDER BY r.number LIMIT ?",  # noqa: S608 - literals
         (list_id, limit),
     )
     with sound(run):
@@ -172,7 +176,7 @@ def rows_to_do(run: RunDirectory, list_id: int, limit: int) -> list[Row]:
 
 
 def rows_of_list(run: RunDirectory, list_id: int) -> list[Row]:
-    """All rows of a list that have no outcome, in row order."""
+    """All rows of a list that are still to be done, in row order."""
     return rows_to_do(run, list_id, -1)
 
 
@@ -222,7 +226,10 @@ def with_recorded(
 
 
 def open_snapshot(run: RunDirectory, list_id: int) -> KeptSnapshot | None:
-    """The snapshot of a round that did not come to its end, if there is one."""
+    """The snapshot of a round that did not come to its end, if there is one.
+
+    It comes with the rows of the round that are recorded not to have been attempted.
+    """
     found = run.reader.execute(
         """SELECT list_id, round, taken_at, last_row, entries FROM snapshot
            WHERE list_id = ? AND is_open = 1""",
@@ -231,8 +238,14 @@ def open_snapshot(run: RunDirectory, list_id: int) -> KeptSnapshot | None:
     if found is None:
         return None
     list_id, number, taken_at, last_row, entries = found
+    untried = run.reader.execute(
+        """SELECT r.number FROM row r JOIN outcome o ON o.number = r.number
+           WHERE r.list_id = ? AND r.number <= ? AND o.outcome = ?""",
+        (list_id, last_row, Outcome.NOT_ATTEMPTED),
+    )
     with sound(run):
-        return KeptSnapshot(list_id, number, taken_at, last_row, unpack(entries))
+        numbers = frozenset(int(row[0]) for row in untried)
+        return KeptSnapshot(list_id, number, taken_at, last_row, unpack(entries), numbers)
 
 
 def next_round(run: RunDirectory, list_id: int) -> int:

@@ -26,9 +26,17 @@ from bulkipacl.settings import API_VERSION, PAGE_SIZE
 VALIDATION_FAILED = 21235
 """A bad parameter, or a name or an address that the list already holds: only reading tells."""
 
+LIST_NOT_FOUND = "list_not_found"
+"""The reason of what failed because its list is not there."""
+
 _QUERY = re.compile(r"(\?[!\"$-~]*)?")
 _SID = re.compile(r"(AC|AL|IP|SD)[0-9a-fA-F]{32}")
 _IPV4 = re.compile(r"([0-9]{1,3})\.([0-9]{1,3})\.([0-9]{1,3})\.([0-9]{1,3})")
+_GIVEN_UP = (408, 499)
+"""Somebody on the way waited no longer (499 is nginx's word for that): it may have been done.
+
+Not so 425 (RFC 8470): what is answered so was surely not processed.
+"""
 _MAX_CODE = 999_999
 _MAX_TEXT = 1_000
 
@@ -54,8 +62,8 @@ class VerdictKind(StrEnum):
     """It took effect otherwise than asked. `entry` is what the API now holds."""
     FAILED = "failed"
     """The API said no."""
-    LIST_GONE = "list_gone"
-    """The list is not there."""
+    LIST_DOUBTED = "list_doubted"
+    """The list is not there, or something on the way says so: read it."""
     ACCOUNT_REFUSED = "account_refused"
     """The credential is not accepted for this account."""
 
@@ -184,8 +192,12 @@ def _judge_answer(
     error = read_error(attempt)
     if status == 429:
         return Verdict(VerdictKind.THROTTLED, "throttled", error=error)
-    if status >= 500 or status == 408:
+    if status >= 500 or status in _GIVEN_UP:
         return _maybe_sent(operation, "server_error", error)
+    if 300 <= status < 400:
+        # Not followed. What sends elsewhere may have had its effect first, as a form does with 303;
+        # once more it would say the same.
+        return Verdict(VerdictKind.FAILED, "redirected", error=error, was_sent=True)
     if status in (401, 403):
         return Verdict(VerdictKind.ACCOUNT_REFUSED, "credentials_refused", error=error)
     if status == 404:
@@ -195,8 +207,7 @@ def _judge_answer(
         return Verdict(VerdictKind.AGAIN, "conflict", error=error)
     if operation is Operation.CREATE and error.code == VALIDATION_FAILED:
         return Verdict(VerdictKind.TAKEN, "validation_failed", error=error)
-    reason = "redirected" if 300 <= status < 400 else "rejected"
-    return Verdict(VerdictKind.FAILED, reason, error=error)
+    return Verdict(VerdictKind.FAILED, "rejected", error=error)
 
 
 def _judge_success(operation: Operation, attempt: Attempt, wanted: Entry, list_sid: str) -> Verdict:
@@ -227,7 +238,8 @@ def _judge_success(operation: Operation, attempt: Attempt, wanted: Entry, list_s
 
 def _judge_not_found(operation: Operation, error: ApiError, sends_before: int) -> Verdict:
     if operation is Operation.CREATE:
-        return Verdict(VerdictKind.LIST_GONE, "list_not_found", error=error)
+        # A gateway says it too, and what stood behind it may have been done.
+        return Verdict(VerdictKind.LIST_DOUBTED, LIST_NOT_FOUND, error=error, was_sent=True)
     if operation is Operation.DELETE:
         kind = VerdictKind.DONE_EARLIER if sends_before else VerdictKind.GONE
         return Verdict(kind, error=error)
@@ -284,7 +296,7 @@ def read_page(attempt: Attempt, key: str) -> Page | tuple[ReadVerdict, ApiError]
     error = read_error(attempt)
     if status == 429:
         return ReadVerdict.THROTTLED, error
-    if status >= 500 or status in (408, 409):
+    if status >= 500 or status == 409 or status in _GIVEN_UP:
         return ReadVerdict.AGAIN, error
     if status in (401, 403):
         return ReadVerdict.ACCOUNT_REFUSED, error

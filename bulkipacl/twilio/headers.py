@@ -3,7 +3,8 @@
 Both sides send the same bytes and understand the same answers because both take them from here.
 What this does not do: it opens and sends nothing, and decides nothing about retries.
 
-    Heads           a request's head, checked and ready-made per account
+    Heads           a request's head, checked and ready-made per account; the secret kept out of
+                    what comes back
     hear_out        the turns before a connection may be written to
     read_answer     status, headers and body as an `Attempt`
     lost            what went wrong as an `Attempt`
@@ -21,6 +22,7 @@ import os
 import re
 import zlib
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 
@@ -29,7 +31,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from multidict import istr
 
 from bulkipacl import __version__
-from bulkipacl.credentials import CredentialMap
+from bulkipacl.credentials import Credential, CredentialMap
 from bulkipacl.model import Attempt, Reach, Request
 from bulkipacl.settings import MAX_BODY_BYTES, Settings
 from bulkipacl.twilio.hosts import BaseUrl
@@ -73,6 +75,7 @@ class Heads:
         self._credentials = credentials
         self._fields: dict[tuple[str, str], list[tuple[str, str]]] = {}
         self._bytes: dict[tuple[str, str], bytes] = {}
+        self._secrets: dict[str, re.Pattern[bytes]] = {}
 
     def check(self, request: Request) -> None:
         """Refuse a request that the contract can never have made.
@@ -129,6 +132,37 @@ class Heads:
                 request.body,
             )
         return b"%b%b\r\n" % (start, head)
+
+    def without_secret(self, request: Request, attempt: Attempt) -> Attempt:
+        """The attempt, with `***` for the request's own credential where an error repeats it.
+
+        What an error says is kept and shown as received. A 2xx is left as it is: it is what a list
+        holds, rows are decided against it, and nothing else of it is kept.
+        """
+        if 200 <= attempt.status < 300 or not (attempt.body or attempt.request_id):
+            return attempt
+        pattern = self._secrets.get(request.account_sid)
+        if pattern is None:
+            credential = self._credentials.for_account(request.account_sid)
+            pattern = self._secrets[request.account_sid] = _secret_pattern(credential)
+        body = pattern.sub(b"***", attempt.body)
+        is_shown_by_id = pattern.search(attempt.request_id.encode()) is not None
+        if body == attempt.body and not is_shown_by_id:
+            return attempt
+        return replace(attempt, body=body, request_id="" if is_shown_by_id else attempt.request_id)
+
+
+def _secret_pattern(credential: Credential) -> re.Pattern[bytes]:
+    """Finds a secret, bare or as its header has it, as a body of text, JSON or a form spells it."""
+    texts = (credential.secret, credential.authorization.removeprefix("Basic "))
+    spelt = ["".join(char if char.isalnum() else _spellings(char) for char in t) for t in texts]
+    return re.compile("|".join(spelt).encode("ascii"))
+
+
+def _spellings(char: str) -> str:
+    """A character that is no letter or digit: itself, escaped for JSON, percent-encoded."""
+    code = f"{ord(char):02x}"
+    return rf"(?:\\?{re.escape(char)}|(?i:\\u00{code}|%{code}))"
 
 
 async def hear_out() -> None:

@@ -106,13 +106,14 @@ class LaneTransport:
             self._deadlines.remove(exchange)
         # Closes it instead if the server said so, or has sent more than the answer.
         exchange.connection.release()
-        return read_answer(
+        attempt = read_answer(
             exchange.status,
             exchange.headers,
             body,
             self._loop.time() - written,
             self._wall_clock(),
         )
+        return self._heads.without_secret(request, attempt)
 
     async def aclose(self) -> None:
         """Close all connections."""

@@ -165,13 +165,14 @@ class SessionTransport:
                 ) as response:
                     status = response.status
                     content = await read_body(response.content)
-                    return read_answer(
+                    attempt = read_answer(
                         status,
                         response.headers,
                         content,
                         self._loop.time() - (exchange.written_at or started),
                         self._wall_clock(),
                     )
+                    return self._heads.without_secret(request, attempt)
             except _StaleConnectionError:
                 continue
             except Exception as exc:

@@ -15,8 +15,17 @@ import orjson
 import pytest
 from e2e_tools import Cli, Place, creates, csv_text, ip, until
 
-from bulkipacl.engine.job import check_outputs
+from bulkipacl.cli.options import ProgressMode
+from bulkipacl.cli.terminal import Terminal
+from bulkipacl.credentials import load_credentials
+from bulkipacl.engine.apply import apply
+from bulkipacl.engine.job import Inputs, Job, check_outputs
+from bulkipacl.engine.run import Engine
 from bulkipacl.errors import UsageError
+from bulkipacl.intake import parse_defaults
+from bulkipacl.model import Outcome
+from bulkipacl.settings import INTAKE_BATCH, Settings
+from bulkipacl.twilio.hosts import resolve_base_url
 
 FAST = ("--settle", "0.1", "--retries", "1")
 
@@ -172,6 +181,38 @@ def test_names_that_arrive(boxed: Callable[..., Cli]) -> None:
     cli.verify()
 
 
+class Stopping(Terminal):
+    """Stops a run as soon as the first rows have arrived."""
+
+    engine: Engine | None = None
+    arrived = 0
+
+    def sending(self, engine: Engine, rows: int | None) -> None:
+        """Sending begins."""
+        self.engine = engine
+
+    def taken_in(self, rows: int) -> None:
+        """So many rows are in the store."""
+        assert self.engine is not None
+        self.engine.stop("deadline")
+        self.arrived = self.arrived or rows
+
+
+def test_nothing_is_taken_in_after_a_stop(cli: Cli, place: Place) -> None:
+    """Of an input that is read faster than it is sent, a stop leaves what is not yet stored."""
+    path = cli.file("in.csv", creates(place, 10 * INTAKE_BATCH))
+    settings = Settings(skip_invalid=True)
+    known = load_credentials(cli.box.token_environment)
+    job = Job(cli.cwd / "run", settings, known, resolve_base_url(cli.box.url, {}))
+    with Stopping(ProgressMode.NONE) as observer:
+        summary = apply(job, Inputs([str(path)], parse_defaults()), observer)
+    assert 0 < observer.arrived <= INTAKE_BATCH
+    assert (summary.rows, summary.ending) == (observer.arrived, "deadline")
+    assert summary.outcomes[Outcome.NOT_ATTEMPTED] == summary.rows
+    assert f"(row {summary.rows})" in summary.notes[0]
+    cli.verify()
+
+
 # --- an API that is dead --------------------------------------------------------------------------
 
 
@@ -224,12 +265,13 @@ def test_stopped_when_the_api_has_gone(boxed: Callable[..., Cli]) -> None:
     cli.verify()
 
 
-def test_ctrl_c_where_nothing_is_sent(cli: Cli) -> None:
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_where_nothing_is_sent(cli: Cli, signum: signal.Signals) -> None:
     """A verb that waits for its input ends on Ctrl-C with 130 and a word, and leaves nothing."""
     environment = {"TMPDIR": str(cli.cwd)}
     running = cli.start("validate", "-", environment=environment, stdin=subprocess.PIPE)
     until(lambda: list(cli.cwd.glob("*/run.sqlite")))
-    running.signal(signal.SIGINT)
+    running.signal(signum)
     until(lambda: running.process.poll() is not None, 10.0)
     ended = running.end()
     assert (ended.code, ended.out) == (130, "")

@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from urllib.parse import parse_qs
 
 import pytest
+import world as world_module
 from test_integration_breaker import open_real
 from world import FAST, World, good, outcomes
 
 from bulkipacl.engine.run import Engine
 from bulkipacl.model import Attempt, Request, RowRecord
 from bulkipacl.sandbox import Latency
+from bulkipacl.sandbox.faults import Choice
+from bulkipacl.settings import ROUND_ROWS
 from bulkipacl.store import journal, views
 from bulkipacl.store.rundir import RunDirectory
 from bulkipacl.twilio.transport import Transport
@@ -136,18 +140,116 @@ async def test_what_was_not_sent_again_was_not_attempted(
 
 @pytest.mark.parametrize("first_s", [0.0, 0.05])
 @pytest.mark.parametrize("cut_s", [0.1, 4.9, 5.2])
-async def test_before_the_reading_everything_is_unknown(
+async def test_before_the_reading_unknown_is_what_the_first_session_sent(
     world: World, cut_s: float, first_s: float
 ) -> None:
-    """Until the list was read, no row can be said not to have been sent by the first session."""
+    """What the first session said it had not attempted stays so, through a resume cut off early."""
     async with world.serving(latency=Latency(0.5)):
         run = world.take_in([world.create(f"20.0.0.{n}") for n in range(20)])
-        await session(world, run, 0.8, at_once=4)
-        records, wire = await session(world, run, cut_s, at_once=4, first_s=first_s)
-        assert not wire.written
-        assert outcomes(records) == ["unknown"] * 20
+        records, _ = await session(world, run, 0.8, at_once=4)
+        told = outcomes(records)
+        assert set(told[:3]) == {"unknown"}
+        assert set(told[6:]) == {"not_attempted"}
+        for _ in range(2):
+            records, wire = await session(world, run, cut_s, at_once=4, first_s=first_s)
+            assert not wire.written
+            assert outcomes(records) == told
         assert outcomes(await world.resume(run, **FAST)) == good(20)
         assert len(world.sandbox.ledger) == 20
+        run.close()
+
+
+async def test_a_resume_that_is_killed_has_not_promised_what_it_sends(world: World) -> None:
+    """Killed with writes in flight, a resume has taken back that they were not attempted."""
+    async with world.serving(latency=Latency(0.5)):
+        run = world.take_in([world.create(f"20.0.0.{n}") for n in range(20)])
+        first, _ = await session(world, run, 0.8, at_once=4)
+        assert set(outcomes(first)) == {"unknown", "not_attempted"}
+        seen: list[list[str]] = []
+
+        async def watch(engine: Engine) -> None:
+            # What a kill would leave behind, when nothing was sent yet and when something was.
+            seen.append(outcomes(list(views.records(run))))
+            while world.wire.sent < 2:  # noqa: ASYNC110 - virtual time
+                await asyncio.sleep(0.05)
+            seen.append(outcomes(list(views.records(run))))
+
+        journal.reopen(run)
+        await world.carry_out(run, watch=watch, account_max_in_flight=4, **FAST)
+        assert seen == [outcomes(first), ["unknown"] * 20]
+        assert outcomes(list(views.records(run))) == good(20)
+        run.close()
+
+
+@pytest.mark.parametrize("cut_s", [5.6, 6.0])
+async def test_cut_while_a_round_is_taken_up_again(
+    world: World, monkeypatch: pytest.MonkeyPatch, cut_s: float
+) -> None:
+    """The list was read and nothing is sent yet: what was not attempted still says so."""
+
+    async def slowly(call: Callable[[], None]) -> None:
+        await asyncio.sleep(0.4)
+        call()
+        await asyncio.sleep(0.4)
+
+    async with world.serving(latency=Latency(0.5)):
+        run = world.take_in([world.create(f"20.0.0.{n}") for n in range(20)])
+        first, _ = await session(world, run, 0.8, at_once=4)
+        monkeypatch.setattr(world_module, "at_once", slowly)
+        records, wire = await session(world, run, cut_s, at_once=4, first_s=0.0)
+        assert not wire.written
+        assert outcomes(records) == outcomes(first)
+        monkeypatch.undo()
+        assert outcomes(await world.resume(run, **FAST)) == good(20)
+        run.close()
+
+
+def unread(world: World, kind: str) -> list[str]:
+    """From now on no reading succeeds; returns what was asked for, as it comes."""
+    asked_for: list[str] = []
+
+    def choose(method: str, path: str, body: bytes) -> Choice | None:
+        asked_for.append(method)
+        return Choice(kind, 0.0) if method == "GET" else None
+
+    setattr(world.sandbox.faults, "choose", choose)  # noqa: B010 - a method is replaced
+    return asked_for
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "code"), [("redirect", 307, 0), ("503_before", 503, 20503)]
+)
+async def test_a_resume_that_cannot_read_a_long_list(
+    world: World, kind: str, status: int, code: int
+) -> None:
+    """More rows than its open round has: it ends, and what was sent is unknown, with the reason."""
+    async with world.serving(latency=Latency(0.5)):
+        rows = [
+            world.row("upsert", address=f"20.0.0.{n}", name=f"n{k}")
+            for n in range(60)
+            for k in range(9)
+        ]
+        assert len(rows) > ROUND_ROWS
+        run = world.take_in(rows)
+        first, _ = await session(world, run, 1.2, at_once=6)
+        assert Counter(outcomes(first))["unknown"]
+        asked_for = unread(world, kind)
+
+        async def watch(engine: Engine) -> None:
+            await asyncio.sleep(600)
+            engine.stop("interrupted")
+
+        journal.reopen(run)
+        await world.carry_out(run, watch=watch, retries=2, **FAST)
+        records = list(views.records(run))
+        assert views.summary(run).ending == "finished"
+        assert outcomes(records) == outcomes(first)
+        assert asked_for == ["GET"] * (3 if status == 503 else 1)
+        for record in records:
+            if record.result.outcome == "unknown":
+                assert (record.result.reason, record.result.status) == ("unreadable", status)
+                assert record.result.code == code
+                assert "`bulkipacl resume`" in record.result.suggestion
         run.close()
 
 

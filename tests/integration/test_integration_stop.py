@@ -15,6 +15,7 @@ from bulkipacl.engine.run import Engine
 from bulkipacl.intake import Defaults, open_source
 from bulkipacl.report import exit_code
 from bulkipacl.sandbox import Fault, Latency
+from bulkipacl.sandbox.faults import Choice
 from bulkipacl.store import views
 from bulkipacl.store.intake import Intake
 
@@ -209,6 +210,50 @@ async def test_a_stop_when_the_api_has_gone(world: World, reason: str) -> None:
         assert set(found) <= {"created", "not_attempted", "unknown"}
         assert 20 <= found["created"] < 80
         assert found["unknown"] <= 16, "what was refused a connection was surely not sent"
+        run.close()
+
+
+async def test_a_second_signal_while_rows_are_answered_429(world: World) -> None:
+    """What was answered 429 and nothing else was surely not processed: not_attempted, at once."""
+    async with world.serving(hang_s=60.0, latency=Latency(0.1)):
+
+        def choose(method: str, path: str, body: bytes) -> Choice | None:
+            if method != "POST":
+                return None
+            return Choice("hang_before" if b"20.0.0.1&" in body else "429", 0.0)
+
+        setattr(world.sandbox.faults, "choose", choose)  # noqa: B010 - a method is replaced
+        run = world.take_in([world.create(f"20.0.0.{n}") for n in range(1, 6)])
+
+        async def watch(engine: Engine) -> None:
+            await asyncio.sleep(1.5)
+            engine.stop("interrupted")
+            await asyncio.sleep(0.3)
+            engine.stop_now("interrupted")
+
+        slow = FAST | {"timeout_s": 30.0, "read_timeout_s": 30.0}
+        await world.carry_out(run, watch=watch, **slow)
+        assert world.sandbox.stats.requests[("POST", 429)] > 0
+        assert outcomes(list(views.records(run))) == ["unknown"] + ["not_attempted"] * 4
+        run.close()
+
+
+async def test_a_refused_credential_beside_a_lost_answer(world: World) -> None:
+    """Rows that were answered 401 and nothing else were not attempted; the lost one is unknown."""
+    async with world.serving(accounts=2, latency=Latency(0.1)):
+        world.script("POST", "reset_before")
+        run = world.take_in([world.create(f"20.0.0.{n}", account=1) for n in range(1, 6)])
+
+        async def watch(engine: Engine) -> None:
+            while world.wire.sent < 2:  # noqa: ASYNC110 - virtual time
+                await asyncio.sleep(0.001)
+            world.sandbox.state.account(world.account(1)).status = "suspended"
+
+        await world.carry_out(run, watch=watch, **FAST)
+        found = [(r.result.outcome, r.result.reason, r.result.status) for r in views.records(run)]
+        assert found[0] == ("unknown", "credentials_refused", 401)
+        assert found[1:] == [("not_attempted", "credentials_refused", 401)] * 4
+        assert world.sandbox.stats.requests[("POST", 401)] > 1
         run.close()
 
 

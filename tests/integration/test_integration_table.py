@@ -152,6 +152,10 @@ NO = {
     "410": says(410),
     "413": says(413, b""),
     "422": error(422, 20422),
+    "425": says(425),
+    "451": says(451),
+}
+ELSEWHERE = {
     "301": says(301, b"", "Location: /elsewhere"),
     "302": says(302, b"", "Location: http://127.0.0.2:1/"),
     "303": says(303, b"", "Location: /elsewhere"),
@@ -169,17 +173,54 @@ async def test_any_other_no_fails_the_row(world: World, operation: str, word: st
         record, bending = await one(world, operation, NO[word])
         result = record.result
         assert (result.outcome, result.status) == ("failed", int(word[:3]))
-        assert result.reason == ("redirected" if word.startswith("3") else "rejected")
+        assert result.reason == "rejected"
         assert result.message
         assert bending.asked == {"GET": 1, WRITES[operation]: 1}
         assert not took_effect(world, operation)
 
 
-@pytest.mark.parametrize("word", NO)
+@pytest.mark.parametrize("word", ELSEWHERE)
+@pytest.mark.parametrize("operation", WRITES)
+async def test_a_redirect_without_an_effect_fails_the_row(
+    world: World, operation: str, word: str
+) -> None:
+    """It is not sent again and not followed; readings say that it was not done."""
+    async with world.serving(entries=1):
+        record, bending = await one(world, operation, ELSEWHERE[word])
+        result = record.result
+        assert (result.outcome, result.status) == ("failed", int(word))
+        assert (result.reason, bool(result.message)) == ("redirected", True)
+        assert bending.asked == {"GET": 3, WRITES[operation]: 1}
+        assert not took_effect(world, operation)
+
+
+@pytest.mark.parametrize("word", ELSEWHERE)
+@pytest.mark.parametrize("operation", WRITES)
+async def test_a_redirect_after_the_effect(world: World, operation: str, word: str) -> None:
+    """What sends elsewhere had done it before: a reading shows that, and the row says done."""
+    async with world.serving(entries=1, duplicates="accept"):
+        record, bending = await one(world, operation, ELSEWHERE[word], is_done=True)
+        assert record.result.outcome == DONE[operation]
+        assert record.result.evidence is Evidence.READ_BACK
+        assert bending.asked[WRITES[operation]] == 1
+        assert took_effect(world, operation)
+
+
+@pytest.mark.parametrize("status", [408, 499, 404])
+async def test_a_create_is_done_whatever_was_said_of_it(world: World, status: int) -> None:
+    """Somebody on the way gave up waiting, or knows no such page: the entry is there anyway."""
+    async with world.serving(entries=1, duplicates="accept"):
+        record, bending = await one(world, "create", says(status, b"<html>"), is_done=True)
+        assert (record.result.outcome, record.result.evidence) == ("created", Evidence.READ_BACK)
+        assert bending.asked["POST"] == 1
+        assert took_effect(world, "create")
+
+
+@pytest.mark.parametrize("word", NO | ELSEWHERE)
 async def test_any_other_no_to_a_reading_fails_the_list(world: World, word: str) -> None:
     """The list cannot be read: nothing is sent, and its rows say why."""
     async with world.serving():
-        record, bending = await one(world, "create", NO[word], method="GET")
+        record, bending = await one(world, "create", (NO | ELSEWHERE)[word], method="GET")
         result = record.result
         assert (result.outcome, result.reason) == ("failed", "unreadable")
         assert (result.status, result.attempts) == (int(word[:3]), 0)

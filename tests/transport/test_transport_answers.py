@@ -4,24 +4,43 @@ from __future__ import annotations
 
 import errno
 import gzip
+import re
 import ssl
 import zlib
+from collections.abc import Callable
+from dataclasses import replace
+from urllib.parse import quote
 
 import aiohttp
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from transport_faults import (
+    ACCOUNT,
+    TOKEN,
+    Peer,
+    create,
+    credentials,
+    delete,
+    read,
+    sending,
+    serving,
+)
 
-from bulkipacl.model import Reach
+from bulkipacl.credentials import Credential, CredentialMap, load_credentials
+from bulkipacl.model import Attempt, Reach
 from bulkipacl.settings import MAX_BODY_BYTES
 from bulkipacl.twilio.headers import (
     BodyEncodingError,
     BodyTooLargeError,
+    Heads,
     decode,
     error_text,
     read_answer,
     retry_after_s,
 )
+from bulkipacl.twilio.hosts import BaseUrl
 
 NOW = 1_700_000_000.0  # Tue, 14 Nov 2023 22:13:20 GMT
 HINTS = {
@@ -140,3 +159,75 @@ def test_errors_in_a_few_words(name: str) -> None:
     """The words are ours: those of an exception may hold an address."""
     exc, expected = ERRORS[name]
     assert error_text(exc) == expected
+
+
+# A secret with all that is spelt otherwise somewhere, so that its Base64 has `+`, `/` and `=`.
+SECRET = '>k>?"\\/&<p~ x??'
+CREDENTIAL = Credential(ACCOUNT, SECRET)
+PAIR = CREDENTIAL.authorization.removeprefix("Basic ")
+
+
+def key_credentials(secret: str) -> CredentialMap:
+    return load_credentials({"TWILIO_ACCOUNT_SID": ACCOUNT, "TWILIO_AUTH_TOKEN": secret})
+
+
+def _unicode(text: str) -> str:
+    return "".join(char if char.isalnum() else f"\\u{ord(char):04X}" for char in text)
+
+
+SPELLINGS: dict[str, Callable[[str], str]] = {
+    "bare": str,
+    "JSON": lambda text: orjson.dumps(text)[1:-1].decode(),
+    "JSON with slashes escaped": lambda text: orjson.dumps(text)[1:-1].decode().replace("/", "\\/"),
+    "JSON with all escaped": _unicode,
+    "percent": lambda text: quote(text, safe=""),
+    "percent in lower case": lambda text: re.sub(
+        "%..", lambda found: found[0].lower(), quote(text, safe="")
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SPELLINGS)
+def test_the_secret_in_an_error(name: str) -> None:
+    """However an error spells the secret or its header, `***` stands there; the rest is kept."""
+    assert {"+", "/", "="} <= set(PAIR)
+    heads = Heads(BaseUrl("http", "127.0.0.1", 1), key_credentials(SECRET))
+    for text in (SECRET, PAIR):
+        body = f"<{SPELLINGS[name](text)}> of {ACCOUNT}"
+        attempt = Attempt(Reach.ANSWERED, 400, body.encode(), request_id="RQ1")
+        shown = heads.without_secret(create(), attempt)
+        assert shown == replace(attempt, body=f"<***> of {ACCOUNT}".encode())
+
+
+def test_what_the_secret_is_not_looked_for_in() -> None:
+    """A 2xx is what a list holds, and an error without the secret is kept: both are the same."""
+    heads = Heads(BaseUrl("http", "127.0.0.1", 1), key_credentials("s3cret"))
+    for attempt in (
+        Attempt(Reach.ANSWERED, 200, b"s3cret"),
+        Attempt(Reach.ANSWERED, 400, b"S3CRET s3cre t", request_id="RQs3cre"),
+        Attempt(Reach.MAYBE_SENT, 502, error="the answer was cut short"),
+    ):
+        assert heads.without_secret(create(), attempt) is attempt
+    shown = heads.without_secret(create(), Attempt(Reach.ANSWERED, 400, request_id="RQs3cret"))
+    assert shown.request_id == ""
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("encoding", ["", "gzip"])
+async def test_the_secret_over_the_wire(kind: str, encoding: str) -> None:
+    """Both sides hide what a server repeats of a request's head, compressed or not."""
+
+    async def script(peer: Peer) -> None:
+        body = b"{" + peer.raw.replace(TOKEN.encode(), b"") + b"," + TOKEN.encode() + b"}"
+        packed = gzip.compress(body) if encoding else body
+        await peer.answer(400, packed, *([f"Content-Encoding: {encoding}"] if encoding else []))
+
+    async with serving(script) as server, sending(kind, server.port) as transport:
+        for request in (create(), read(), delete()):
+            attempt = await transport.send(request)
+            assert (attempt.reach, attempt.status) == (Reach.ANSWERED, 400)
+            assert b"Authorization: Basic ***\r\n" in attempt.body
+            assert attempt.body.endswith(b",***}")
+            authorization = credentials().for_account(ACCOUNT).authorization
+            assert authorization[6:] not in repr(attempt)
+            assert TOKEN not in repr(attempt)

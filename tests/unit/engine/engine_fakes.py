@@ -129,9 +129,9 @@ class FakeList:
         """A write may have had its effect."""
         self.log.append("maybe landed")
 
-    def is_gone(self, error: ApiError) -> None:
-        """The list is not there."""
-        self.log.append("gone")
+    def doubt(self, work: Any) -> None:
+        """The API said that the list is not there."""
+        self.log.append("doubt")
 
     def may_go_on(self, work: Any) -> bool:
         """Whether the row may still be sent."""

@@ -19,6 +19,7 @@ class Numbered:
 
     number: int
     wants_more: bool = True
+    is_well: bool = True
 
 
 def account(number: int, *, wants_more: bool = True) -> Account:
@@ -121,6 +122,19 @@ def test_some_lists_are_open_for_fairness() -> None:
     assert len(take_all(feed)) == FAIR_LISTS
     feed.closed(0, has_more=False)
     assert len(take_all(feed)) == 1
+
+
+def test_an_account_that_has_not_answered_has_one_list() -> None:
+    """Hundreds of accounts that hang do not take the places of one that answers."""
+    silent = account(5)
+    cast(Numbered, silent).is_well = False
+    feed = feed_of({})
+    for list_id in range(20):
+        feed.queue(silent, list_id)
+    assert take_all(feed) == [(5, 0)]
+    cast(Numbered, silent).is_well = True
+    assert feed.hungry(silent)
+    assert len(take_all(feed)) == 19
 
 
 def test_new_accounts_and_further_lists_take_turns() -> None:

@@ -85,9 +85,9 @@ def test_one_in_flight_is_used_in_spite_of_it(seed: int) -> None:
 
 @SEEDS
 def test_a_limit_that_falls_is_followed(seed: int) -> None:
-    """From 100 to 40 and back: 28 are used, and 70 again soon after."""
-    moving = replace(A, seconds=40.0, concurrent=((0.0, 100.0), (10.0, 40.0), (20.0, 100.0)))
-    (low, high), outcome = in_flight(moving, seed, (13.0, 20.0), (33.0, 40.0))
+    """From 100 to 40 and back: 28 are used, and 70 again ten seconds after."""
+    moving = replace(A, seconds=36.0, concurrent=((0.0, 100.0), (10.0, 40.0), (20.0, 100.0)))
+    (low, high), outcome = in_flight(moving, seed, (13.0, 20.0), (30.0, 36.0))
     assert low == pytest.approx(28, abs=3)
     assert high == pytest.approx(70, abs=4)
     assert outcome.per_1000 <= 30

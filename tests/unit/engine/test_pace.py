@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bulkipacl.engine.pace import CREEP, FLOOR_PER_S, MEASURED, TRIAL, Pace, Spacing
+from bulkipacl.engine.pace import CREEP, CREEP_FIRST, FLOOR_PER_S, MEASURED, TRIAL, Pace, Spacing
 
 ROUND_TRIP_S = 0.1
 
@@ -66,6 +66,13 @@ def test_a_known_rate_is_left_by_little() -> None:
     assert pace.per_s == pytest.approx(0.98 * before)
     used(pace, 1.0, 10)
     assert pace.per_s == pytest.approx(0.98 * before * (1 + CREEP) ** 10, rel=1e-4)
+
+
+def test_answers_under_way_count_less() -> None:
+    """A round trip of a thousand a second has a hundred answers, and grows as by a few of them."""
+    pace = Pace(0.0, 1_000.0, 10, MEASURED)
+    used(pace, 1.0, 100)
+    assert 1_000 * (1 + CREEP_FIRST) < pace.per_s < 1_000 * (1 + CREEP_FIRST) ** 4
 
 
 def test_a_rate_that_went_up_is_followed_faster_and_faster() -> None:

@@ -76,7 +76,7 @@ TABLE: list[tuple[str, Operation, list[Attempt], list[str], list[str]]] = [
     ("lost, then refused", UPDATE, [NO_ANSWER, no(400)], ["maybe landed", READ], ["again 0"]),
     ("lost, then not sent", DELETE, [NO_ANSWER, NOT_SENT, NOT_SENT], ["maybe landed", READ],
      ["again 0", "again 1"]),
-    ("not there", CREATE, [GONE], ["gone", "failed"], []),
+    ("not there", CREATE, [GONE], ["maybe landed", "doubt"], []),
     ("not there", UPDATE, [GONE], ["failed"], []),
     ("not there", DELETE, [GONE], ["already_gone"], []),
     ("taken", CREATE, [TAKEN], [READ_NOW], []),
@@ -88,7 +88,9 @@ TABLE: list[tuple[str, Operation, list[Attempt], list[str], list[str]]] = [
     ("conflict", CREATE, [no(409)] * 3, ["failed"], ["again 0", "again 1"]),
     ("conflict", UPDATE, [no(409)], [], ["again 0"]),
     ("conflict", DELETE, [no(409)], [], ["again 0"]),
-    ("redirect", CREATE, [answer(307)], ["failed"], []),
+    ("redirect", CREATE, [answer(303)], ["maybe landed", READ], []),
+    ("redirect", UPDATE, [answer(302)], ["maybe landed", READ], []),
+    ("redirect", DELETE, [answer(307)], ["maybe landed", READ], []),
     ("credential", CREATE, [no(401)], [], ["refused 401"]),
     ("credential", UPDATE, [no(403)], [], ["refused 403"]),
     ("credential", DELETE, [no(401)], [], ["refused 401"]),
@@ -146,8 +148,22 @@ READINGS: list[
     ("taken by nobody", CREATE, [TAKEN], [], (Outcome.FAILED, None, "validation_failed")),
     ("echo, and it is so", CREATE, [echo(OTHER, 201)], [OTHER],
      (Outcome.FAILED, None, "echo_mismatch")),
+    ("echo, and it is as asked", CREATE, [echo(OTHER, 201)], [replace(MADE, sid=OTHER.sid)],
+     (Outcome.FAILED, None, "echo_mismatch")),
     ("echo, and it is gone", CREATE, [echo(OTHER, 201)], [],
      (Outcome.FAILED, None, "echo_mismatch")),
+    ("not there, and it is", CREATE, [GONE], FOUND, (Outcome.CREATED, Evidence.READ_BACK, "")),
+    ("not there, and the list is", CREATE, [GONE], [], "again 0"),
+    ("not there again and again", CREATE, [GONE] * 3, [], "again 0"),
+    ("redirected, and it is there", CREATE, [answer(303)], FOUND,
+     (Outcome.CREATED, Evidence.READ_BACK, "")),
+    ("redirected, and it is not", CREATE, [answer(303)], [], (Outcome.FAILED, None, "redirected")),
+    ("redirected, and it is so", UPDATE, [answer(302)], [NEW],
+     (Outcome.UPDATED, Evidence.READ_BACK, "")),
+    ("redirected, and it is not", UPDATE, [answer(302)], [OLD],
+     (Outcome.FAILED, None, "redirected")),
+    ("redirected, and it is gone", DELETE, [answer(308)], [],
+     (Outcome.DELETED, Evidence.READ_BACK, "")),
     ("as asked", UPDATE, [NO_ANSWER] * 3, [NEW], (Outcome.UPDATED, Evidence.READ_BACK, "")),
     ("as before", UPDATE, [NO_ANSWER] * 3, [OLD], (Outcome.FAILED, None, "no_answer")),
     ("gone", UPDATE, [NO_ANSWER] * 3, [], (Outcome.FAILED, None, "no_answer")),
@@ -197,7 +213,7 @@ def test_stopped_on_its_way(operation: Operation, now: list[Entry], is_done: boo
     """A row that is not sent any more ends only where its effect can be seen."""
     work, of_list, _ = begun(operation)
     work.answered(NO_ANSWER)
-    work.recognise(now)
+    assert work.recognise(now) is is_done
     assert [r.evidence for r in of_list.results] == [Evidence.READ_BACK] * is_done
 
 
@@ -219,7 +235,6 @@ def test_a_good_end_forgets_what_was_said_on_the_way() -> None:
         ([NOT_SENT] * 3, "not_sent", "could not be reached"),
         ([no(409)] * 3, "conflict", "retry"),
         ([no(400, 21237)], "rejected", "full"),
-        ([GONE], "list_not_found", "check both sids"),
     ],
 )
 def test_a_failure_says_what_to_do(attempts: list[Attempt], reason: str, word: str) -> None:
@@ -231,6 +246,52 @@ def test_a_failure_says_what_to_do(attempts: list[Attempt], reason: str, word: s
     assert result.outcome is Outcome.FAILED
     assert (result.reason, result.status) == (reason, attempts[-1].status)
     assert word in result.suggestion
+
+
+@pytest.mark.parametrize(
+    ("now", "word"),
+    [
+        ([OTHER], f"holds 20.0.0.2/32 'new' as {OTHER.sid}: it is not what was asked for"),
+        ([replace(MADE, sid=OTHER.sid)], "which is what was asked for: only the answer said other"),
+        ([], f"holds no entry {OTHER.sid}"),
+    ],
+)
+def test_a_lying_echo_says_what_the_list_holds(now: list[Entry], word: str) -> None:
+    """It failed whatever a reading shows, and the suggestion says what that was."""
+    work, of_list, _ = begun(CREATE)
+    work.answered(echo(OTHER, 201))
+    work.settle(now)
+    (result,) = of_list.results
+    assert (result.outcome, result.reason) == (Outcome.FAILED, "echo_mismatch")
+    assert word in result.suggestion
+
+
+def test_a_404_that_the_list_belies() -> None:
+    """It is sent again after each reading, and fails in the end, with what the API said."""
+    work, of_list, account = begun(CREATE, retries=1)
+    for _ in range(3):
+        work.answered(GONE)
+        work.settle([])
+    assert (account.log, of_list.log[-1]) == (["again 0"], "failed")
+    (result,) = of_list.results
+    assert (result.reason, result.status, result.code) == ("contradicted", 404, 20404)
+    assert "the list can be read" in result.suggestion
+
+
+@pytest.mark.parametrize("attempts", [[no(429)], [NOT_SENT], [no(409)], [no(401)], [no(403)]])
+@pytest.mark.parametrize("operation", WRITES)
+def test_what_was_surely_not_processed_is_not_sent(
+    operation: Operation, attempts: list[Attempt]
+) -> None:
+    """It counts as unsent, unless an earlier send of the row may have had its effect."""
+    work, of_list, _ = begun(operation)
+    for attempt in attempts:
+        work.answered(attempt)
+    assert of_list.unsent == {1}
+    work, of_list, _ = begun(operation)
+    for attempt in (NO_ANSWER, *attempts):
+        work.answered(attempt)
+    assert of_list.unsent == set()
 
 
 def test_trouble_of_the_account_costs_no_attempt() -> None:

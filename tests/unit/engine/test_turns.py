@@ -48,9 +48,11 @@ def test_rows_that_are_still_to_be_sent() -> None:
         turns.push(first, one("again and again"))
         turns.pop()
     assert turns.rows == 5
-    turns.closed(second)
-    turns.closed(first)
+    turns.closed(second, is_ended=True)
+    assert turns.done == 7
+    turns.closed(first, is_ended=False)
     assert turns.rows == 0
+    assert turns.done == 7
 
 
 def test_drained() -> None:

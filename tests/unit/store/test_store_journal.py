@@ -166,7 +166,7 @@ def test_reopen(tmp_path: Path) -> None:
             record(run, number, outcome=outcome)
         stopped = '{"reason":"r","status":401,"code":0,"message":"","more_info":"","suggestion":""}'
         commit(run, Batch(stopped=[(AC1, stopped)], snapshots=[snapshot(1, 0, 9)]))
-        assert views.rows_left(run) == 0
+        assert views.rows_left(run) == 1  # What was not attempted is still to be done.
         reopen(run)
         summary = views.summary(run)
         assert views.rows_left(run) == 2
@@ -177,6 +177,36 @@ def test_reopen(tmp_path: Path) -> None:
             assert summary.outcomes[outcome] == 1
         reopen(run)  # Once is enough; twice changes nothing.
         assert views.rows_left(run) == 2
+
+
+def test_reopen_keeps_what_an_open_round_did_not_attempt(tmp_path: Path) -> None:
+    """Such a row is still to be done, and says so until its round goes on; the others say nothing.
+
+    From then on it may have been sent, so that a death right after it leaves it unknown.
+    """
+    with make(tmp_path, [draft(n) for n in range(1, 5)]) as run:
+        commit(run, Batch(snapshots=[snapshot(1, 0, 3)]))
+        for number in (2, 3, 4):
+            record(run, number, outcome=Outcome.NOT_ATTEMPTED)
+        for _ in range(2):  # A resume that is cut before it has read the list changes nothing.
+            reopen(run)
+            assert [row.number for row in views.rows_to_do(run, 1, 9)] == [1, 2, 3, 4]
+            assert views.lists_to_do(run, 1) == [1]
+            assert views.rows_left(run) == 4
+            assert views.rows_left_of_accounts(run) == {1: 4}
+            told = [str(one.result.outcome) for one in views.records(run)]
+            assert told == ["unknown", *["not_attempted"] * 3]
+        kept = views.open_snapshot(run, 1)
+        assert kept is not None
+        assert kept.untried == {2, 3}
+        commit(run, Batch(snapshots=[kept]))
+        assert [str(one.result.outcome) for one in views.records(run)] == [
+            *["unknown"] * 3,
+            "not_attempted",
+        ]
+        again = views.open_snapshot(run, 1)
+        assert again is not None
+        assert (again.round, again.entries, again.untried) == (0, kept.entries, frozenset())
 
 
 def test_reopen_keeps_invalid_rows(tmp_path: Path) -> None:
