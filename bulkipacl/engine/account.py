@@ -166,10 +166,12 @@ class Account:
             self._budget.failed(is_silence=status == 0)
         else:
             governor.on_answered(now_s, ticket, attempt.concurrent, attempt.duration_s)
-            self._is_alive = True
+            was_well, self._is_alive = self.is_well, True
             self._budget.went_well()
             self._trouble_since = None
             self._troubled.clear()
+            if not was_well:
+                self._host.hungry(self)
             return
         if len(self._troubled) < TROUBLED_AT_ONCE:
             self._troubled.add(id(sendable))
