@@ -32,8 +32,8 @@ def campaign(*arguments: str) -> tuple[int, dict[str, list[int]], str]:
 @pytest.mark.parametrize("seed", ["1", "2"])
 def test_a_slice_of_faults(seed: str) -> None:
     """Faults in both duplicate modes: nothing twice, lost, unanswered or answered falsely."""
-    code, figures, errors = campaign("--slice", "--faults", "400", "--kills", "0", "--seed", seed)
-    assert sum(figures["faults injected"]) >= 400
+    code, figures, errors = campaign("--slice", "--faults", "250", "--kills", "0", "--seed", seed)
+    assert sum(figures["faults injected"]) >= 250
     assert min(figures["rows"]) > 100
     assert {title: sum(figures[title]) for title in ZEROS} == dict.fromkeys(ZEROS, 0), errors
     assert code == 0, errors
@@ -42,7 +42,7 @@ def test_a_slice_of_faults(seed: str) -> None:
 def test_the_judge_finds_duplicates() -> None:
     """With no time to settle, late effects make duplicates, and the campaign fails by them."""
     code, figures, _ = campaign(
-        "--faults", "400", "--kills", "0", "--seed", "1", "--mode", "accept", "--settle", "0"
+        "--faults", "200", "--kills", "0", "--seed", "1", "--mode", "accept", "--settle", "0"
     )
     assert figures["**duplicates**"][0] > 0
     assert code == 1

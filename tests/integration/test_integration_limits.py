@@ -35,11 +35,11 @@ async def timed(world: World, rows: Sequence[str], **settings: Any) -> float:
 
 
 async def test_accounts_never_wait_for_each_other(world: World) -> None:
-    """Sorted by account, eight of them limited at 40/s take as long as one, and a tenth."""
+    """Sorted by account, four of them limited at 40/s take as long as one, and a tenth."""
     async with world.serving(
-        accounts=8, lists=5, latency=CREATE, limits=(Limit("rate", 40.0),), seed=3
+        accounts=4, lists=5, latency=CREATE, limits=(Limit("rate", 40.0),), seed=3
     ):
-        rows = [row for number in range(8) for row in creates(world, 5, 100, account=number)]
+        rows = [row for number in range(4) for row in creates(world, 5, 100, account=number)]
         assert await timed(world, rows) <= 1.1 * 500 / 40.0
 
 
@@ -105,7 +105,7 @@ async def test_what_was_learnt_starts_the_next_run(world: World) -> None:
 async def test_headroom_is_left_to_others(world: World) -> None:
     """With `--headroom` the account's other users find that share of it free."""
     async with world.serving(lists=20, latency=CREATE, limits=(Limit("concurrent", 40),)):
-        run = world.take_in(creates(world, 20, 100))
+        run = world.take_in(creates(world, 12, 100))
         seen: list[int] = []
 
         async def watch(engine: Engine) -> None:
@@ -115,7 +115,7 @@ async def test_headroom_is_left_to_others(world: World) -> None:
                 await asyncio.sleep(0.05)
 
         await world.carry_out(run, watch=watch, headroom=0.25, **FAST)
-        assert outcomes(list(views.records(run))) == good(2_000)
+        assert outcomes(list(views.records(run))) == good(1_200)
         run.close()
         steady = sorted(seen)[len(seen) // 10 : -len(seen) // 10]
         assert max(steady) <= 33

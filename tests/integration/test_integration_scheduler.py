@@ -99,7 +99,7 @@ async def test_lanes_take_turns_under_one_cap() -> None:
 
 async def test_a_slow_lane_does_not_sit_on_all_permits() -> None:
     """A lane that answers fifty times as slowly leaves the other its share of the cap."""
-    slow, fast = Queue("slow", 100), Queue("fast", 400)
+    slow, fast = Queue("slow", 40), Queue("fast", 400)
     wire = Wire(lambda name: 5.0 if name == "slow" else 0.1)
     began = asyncio.get_running_loop().time()
     await carry_out(wire, 20, slow, fast)

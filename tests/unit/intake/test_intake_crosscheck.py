@@ -117,11 +117,11 @@ def test_deletes_make_room() -> None:
 
 
 def test_is_not_quadratic() -> None:
-    """200,000 nested and overlapping rows take seconds, not hours."""
+    """100,000 nested and overlapping rows take seconds, not hours."""
     rows = [
         Row(number, S, None, number % 65_536 << 8, 8 + number % 25, "n")
-        for number in range(1, 200_001)
+        for number in range(1, 100_001)
     ]
     began = process_time()
     check_rows(rows)
-    assert process_time() - began < 20
+    assert process_time() - began < 10
