@@ -297,7 +297,11 @@ class OpenList:
     def _go_on(self, work: RowWork, result: RowResult) -> None:
         """The next row on the same entry has its turn."""
         is_held = work.follows_held or self._back.late.has(work)
-        if work.lane and is_plain_no(result):
+        if work.lane and is_plain_no(result) and self._back.late.has(work):
+            # It may still land, and what is decided on its failure would be wrong then; and after
+            # a crash the later row's effect would speak for this one, too.
+            self._skip(work.lane)
+        elif work.lane and is_plain_no(result):
             # After a crash nothing but its outcome tells of it: that is durable before what comes
             # next can change the list.
             self._commits += 1

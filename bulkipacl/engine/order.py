@@ -28,9 +28,9 @@ AFTER_UNKNOWN = Settled(
     Outcome.NOT_ATTEMPTED,
     "after_unknown",
     None,
-    "an earlier row on the same entry is unknown: `bulkipacl resume` the run",
+    "an earlier row on the same entry is unknown or may yet land: `bulkipacl resume` the run",
 )
-"""How the rows behind one end of which nobody knows whether it was done."""
+"""How the rows behind one end of which nobody knows whether it was done, or will be."""
 
 CREATES = (Operation.CREATE, Operation.UPSERT)
 
