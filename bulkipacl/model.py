@@ -302,6 +302,30 @@ class RowResult(NamedTuple):
     prefix: int | None = None
     name: str | None = None
 
+    @classmethod
+    def of_error(
+        cls,
+        number: int,
+        outcome: Outcome,
+        reason: str,
+        error: ApiError,
+        *,
+        finished_at: float,
+        suggestion: str = "",
+    ) -> RowResult:
+        """How a row ended that this error kept from being carried out or told apart."""
+        return cls(
+            number,
+            outcome,
+            reason=reason,
+            status=error.status,
+            code=error.code,
+            message=error.message,
+            more_info=error.more_info,
+            finished_at=finished_at,
+            suggestion=suggestion,
+        )
+
 
 class RowRecord(NamedTuple):
     """One row with its outcome: what a report line is made of.

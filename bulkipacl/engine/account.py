@@ -61,6 +61,7 @@ class Account:
     """What one account has to send, and whether it may.
 
     Attributes:
+        own: its place in its own queue, for what belongs to no list.
         governor: its window and its pace.
         in_flight: requests sent and unanswered.
         stopped: why nothing more is sent, or None.
@@ -84,7 +85,7 @@ class Account:
         self.is_scheduled = False
         self._host = host
         self._queue = Turns()
-        self._share = Share(self, 0)
+        self.own = Share(self, 0)
         self._is_hungry = False
         self._timer_at = math.inf
         self._throttled: dict[Sendable, int] = {}
@@ -196,7 +197,7 @@ class Account:
         return self.governor.binding
 
     async def keep_pace(self) -> None:
-        """Fetch a token for each request, under `--rate`. Runs until cancelled.
+        """Fetch a token for each request, under `--rate`. Runs until the account retires.
 
         One waiter per account, not one per worker: waiters of aiolimiter wake each other. Its
         burst is small, since its usual shape lets twice the rate through in the first second.
@@ -261,22 +262,6 @@ class Account:
             return
         self._queue.push(place, sendable)
         self._host.wake(self)
-
-    def push(self, sendable: Sendable) -> None:
-        """Queue what belongs to no list."""
-        self.enqueue(self._share, sendable)
-
-    def again(self, sendable: Sendable, failures: int, attempt: Attempt | None) -> None:
-        """Queue it after a back-off, as `Share` does."""
-        self._share.again(sendable, failures, attempt)
-
-    def throttled(self, sendable: Sendable, attempt: Attempt) -> None:
-        """It was answered 429."""
-        self._share.throttled(sendable, attempt)
-
-    def refused(self, sendable: Sendable, error: ApiError) -> None:
-        """The credential was refused."""
-        self._share.refused(sendable, error)
 
     def after_backoff(
         self, place: Place, sendable: Sendable, failures: int, attempt: Attempt | None

@@ -249,7 +249,7 @@ class Governor:
             self._pace.answered(now_s, self._round_trip_s)
             if self._pace.per_s * self._round_trip_s > 2.0 * window.limit + 2.0:
                 self._end_pace()
-        limit = window.limit if self._headroom is None else self._headroom.limit(window.limit)
+        limit = self._allowed()
         if limit != self._limit or not number % SPREAD_EVERY:
             self._limit = limit
             self._follow()
@@ -301,10 +301,13 @@ class Governor:
             self._refused_window(now_s, height)
         if let_in >= MEASURED:
             refusals.anchor(number, sent_s)
-        self._limit = self._window.limit
-        if self._headroom is not None:
-            self._limit = self._headroom.limit(self._limit)
+        self._limit = self._allowed()
         self._follow()
+
+    def _allowed(self) -> int:
+        """What the window comes down to beside the account's other users."""
+        limit = self._window.limit
+        return limit if self._headroom is None else self._headroom.limit(limit)
 
     def _is_contradicted(self, height: int) -> bool:
         """Whether as many were let in at the height of a small window as leave no doubt."""

@@ -104,7 +104,7 @@ class Naming:
             return
         search = self._searches[account.number] = _Search(dict(names), list(then))
         Reading(
-            account,
+            account.own,
             contract.read_lists(account.sid),
             "ip_access_control_lists",
             lambda reading: self._looked_up(account, search, reading),
@@ -129,14 +129,11 @@ class Naming:
     def _fail(self, list_id: int, why: Unnamed, error: ApiError) -> None:
         for row in views.rows_of_list(self._host.directory, list_id):
             self._host.record(
-                RowResult(
+                RowResult.of_error(
                     row.number,
                     Outcome.FAILED,
-                    reason=why.reason,
-                    status=error.status,
-                    code=error.code,
-                    message=error.message,
-                    more_info=error.more_info,
+                    why.reason,
+                    error,
                     finished_at=self._host.wall_clock(),
                     suggestion=why.suggestion,
                 )

@@ -212,17 +212,13 @@ class ReadBack:
     def _leave_open(self, numbers: list[int], reason: str, error: ApiError | None) -> None:
         """What cannot be settled stays open, and so does the round: a resume will settle it."""
         self.is_unsettled = True
-        said = error or ApiError(0)
         for number in numbers:
             self._run.record(
-                RowResult(
+                RowResult.of_error(
                     number,
                     Outcome.UNKNOWN,
-                    reason=reason,
-                    status=said.status,
-                    code=said.code,
-                    message=said.message,
-                    more_info=said.more_info,
+                    reason,
+                    error or ApiError(0),
                     finished_at=self._run.wall_clock(),
                     suggestion=RESUME_TO_SETTLE,
                 )

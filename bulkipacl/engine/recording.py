@@ -87,14 +87,11 @@ class Recorder:
         reason, error = account.stopped or (self.stopping, ApiError(0))
         for number in numbers:
             self.record(
-                RowResult(
+                RowResult.of_error(
                     number,
                     Outcome.NOT_ATTEMPTED,
-                    reason=reason,
-                    status=error.status,
-                    code=error.code,
-                    message=error.message,
-                    more_info=error.more_info,
+                    reason,
+                    error,
                     finished_at=self.wall_clock(),
                     suggestion=hint_for(reason),
                 )
