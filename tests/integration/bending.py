@@ -10,12 +10,10 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from collections import Counter
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 
 from test_integration_breaker import open_real
-from world import FAST, World
+from world import FAST, Answering, World
 
 from bulkipacl.model import Attempt, Request
 from bulkipacl.twilio.transport import Transport
@@ -24,32 +22,15 @@ Bend = Callable[[bytes], bytes]
 """Makes an answer of another one."""
 
 
-class Bending:
-    """A server that passes requests on to the sandbox.
-
-    Attributes:
-        url: where it listens.
-        asked: requests by method.
-    """
+class Bending(Answering):
+    """A server that passes requests on to the sandbox."""
 
     def __init__(self, world: World, method: str, *bends: Bend, is_done: bool = False) -> None:
-        self.url = ""
-        self.asked: Counter[str] = Counter()
+        super().__init__()
         self._world = world
         self._method = method
         self._bends = list(bends)
         self._is_done = is_done
-
-    @asynccontextmanager
-    async def serving(self) -> AsyncIterator[Bending]:
-        """Serve on the loopback."""
-        server = await asyncio.start_server(self._talk, "127.0.0.1", 0)
-        self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        try:
-            yield self
-        finally:
-            server.close()
-            await server.wait_closed()
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

@@ -9,12 +9,11 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from world import FAST, World, good, outcomes
+from world import FAST, Answering, World, good, outcomes
 
 from bulkipacl.credentials import load_credentials
 from bulkipacl.engine.run import Engine
@@ -411,28 +410,12 @@ async def test_a_deadline(world: World, deadline_s: float) -> None:
 # --- lists that cannot be read ----------------------------------------------------------------
 
 
-class Pages:
-    """A server that answers any GET of a list with what `make` says, and counts what is asked.
-
-    Attributes:
-        asked: requests by method.
-    """
+class Pages(Answering):
+    """A server that answers any GET of a list with what `make` says, and counts what is asked."""
 
     def __init__(self, make: Callable[[str, int], bytes | None]) -> None:
-        self.asked: Counter[str] = Counter()
-        self.url = ""
+        super().__init__()
         self._make = make
-
-    @asynccontextmanager
-    async def serving(self) -> AsyncIterator[Pages]:
-        """Serve on the loopback."""
-        server = await asyncio.start_server(self._talk, "127.0.0.1", 0)
-        self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        try:
-            yield self
-        finally:
-            server.close()
-            await server.wait_closed()
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

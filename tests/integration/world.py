@@ -1,5 +1,6 @@
 """One sandbox and runs of the engine against it, all in the test's event loop.
 
+Answering  a server that answers as its kind does
 World      starts the sandbox, takes rows in, runs the engine, asks what happened
 """
 
@@ -11,7 +12,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from bulkipacl import sandbox
 from bulkipacl.credentials import load_credentials
@@ -33,6 +34,33 @@ HEADER = "operation,account_sid,list_sid,list_name,sid,ip_address,match_ip_addre
 async def at_once(call: Callable[[], None]) -> None:
     """Commits in virtual time: no thread, whose real time the clock would not see."""
     call()
+
+
+class Answering:
+    """A server on the loopback that answers as its kind does.
+
+    Attributes:
+        url: where it listens.
+        asked: requests by method.
+    """
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.asked: Counter[str] = Counter()
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[Self]:
+        """Serve on the loopback."""
+        server = await asyncio.start_server(self._talk, "127.0.0.1", 0)
+        self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        try:
+            yield self
+        finally:
+            server.close()
+            await server.wait_closed()
+
+    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        raise NotImplementedError
 
 
 class Counting:
