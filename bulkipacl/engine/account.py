@@ -38,8 +38,9 @@ class Host(Protocol):
     def is_stopping(self) -> bool:
         """Nothing new is begun any more."""
 
-    def now(self) -> float:
-        """The event loop's time."""
+    @property
+    def now(self) -> Callable[[], float]:
+        """The event loop's clock, in seconds."""
 
     def uniform(self, low: float, high: float) -> float:
         """A random number."""
@@ -64,6 +65,7 @@ class Account:
         own: its place in its own queue, for what belongs to no list.
         governor: its window and its pace.
         in_flight: requests sent and unanswered.
+        is_sated: it can send nothing more until an attempt returns, or it wakes its host.
         stopped: why nothing more is sent, or None.
 
     Args:
@@ -83,6 +85,8 @@ class Account:
         self.in_flight = 0
         self.stopped: tuple[str, ApiError] | None = None
         self.is_scheduled = False
+        self.is_sated = True
+        self.now = host.now
         self._host = host
         self._queue = Turns()
         self.own = Share(self, 0)
@@ -102,15 +106,12 @@ class Account:
 
     # --- the scheduler's side -------------------------------------------------------------
 
-    def _can_send(self) -> bool:
-        """Whether there is something that the window, the pace and the credential allow."""
-        if not self._queue.size:
-            return False
+    def _may_send(self, now_s: float) -> bool:
+        """Whether the window, the pace and the credential allow one more."""
         if self._budget.is_empty and self.in_flight:
             return False  # In trouble: one request at a time finds out whether it is over.
         if self._suspect is not None and not self._is_confirming:
             return False
-        now_s = self._host.now()
         if not self.governor.may_send(now_s, self.in_flight):
             at_s = self.governor.wake_at_s(now_s)
             if at_s is not None and at_s < self._timer_at:
@@ -128,23 +129,26 @@ class Account:
 
     def take(self) -> tuple[Sendable, Ticket] | None:
         """The next one, with its permit; None where none may be sent now."""
-        while self._can_send():
-            sendable = self._queue.pop()
+        queue, now_s = self._queue, self.now()
+        while queue.size and self._may_send(now_s):
+            sendable = queue.pop()
             if sendable.may_send():
-                return sendable, self._permit()
+                ticket = self._permit(now_s)
+                self.is_sated = not (queue.size and self._may_send(now_s))
+                return sendable, ticket
             if sendable is self._suspect:  # It was taken back; the next one will show.
                 self._suspect = None
         return None
 
-    def _permit(self) -> Ticket:
+    def _permit(self, now_s: float) -> Ticket:
         self._is_confirming = False
         if self._rate_per_s is not None:
             self._tokens -= 1
-        self.in_flight += 1
+        self.in_flight = in_flight = self.in_flight + 1
         if not self._is_hungry and self.wants_more:
             self._is_hungry = True
             self._host.hungry(self)
-        return self.governor.on_send(self._host.now(), self.in_flight)
+        return self.governor.on_send(now_s, in_flight)
 
     def returned(self, sendable: Sendable, ticket: Ticket, attempt: Attempt) -> None:
         """An attempt ended: the permit is free again, and the sendable is told."""
@@ -158,27 +162,28 @@ class Account:
 
     def _learn(self, sendable: Sendable, ticket: Ticket, attempt: Attempt) -> None:
         """The account's limits and its health, from the answer alone."""
-        status, governor, now_s = attempt.status, self.governor, self._host.now()
+        status, governor, now_s = attempt.status, self.governor, self.now()
+        if attempt.reach is Reach.ANSWERED and status < 500 and status != 429:
+            governor.on_answered(now_s, ticket, attempt.concurrent, attempt.duration_s)
+            if not self._budget.is_full:
+                self._budget.went_well()
+            if self._trouble_since is not None or not self._is_alive:
+                self._is_alive = True
+                self._trouble_since = None
+                self._troubled.clear()
+                self._host.hungry(self)
+            return
         if status == 429:
             governor.on_throttled(now_s, ticket, attempt.concurrent, attempt.retry_after_s)
             self._throttled[sendable] = self._throttled.get(sendable, 0) + 1
-        elif attempt.reach is not Reach.ANSWERED or status >= 500:
+        else:
             governor.on_no_lesson(now_s, ticket)
             self._budget.failed(is_silence=status == 0)
-        else:
-            governor.on_answered(now_s, ticket, attempt.concurrent, attempt.duration_s)
-            was_well, self._is_alive = self.is_well, True
-            self._budget.went_well()
-            self._trouble_since = None
-            self._troubled.clear()
-            if not was_well:
-                self._host.hungry(self)
-            return
         if len(self._troubled) < TROUBLED_AT_ONCE:
             self._troubled.add(id(sendable))
         if self._trouble_since is None:
-            self._trouble_since = self.now()
-        if self.now() - self._trouble_since > self._host.settings.patience_s:
+            self._trouble_since = now_s
+        if now_s - self._trouble_since > self._host.settings.patience_s:
             text = f"nothing but trouble for {self._host.settings.patience_s:g} s"
             error = contract.read_error(attempt) if status else ApiError(0, 0, attempt.error)
             message = f"{text}, the last: {error.message}"
@@ -246,10 +251,6 @@ class Account:
         """Whether it has answered, and nothing but trouble has not come since."""
         return self._is_alive and self._trouble_since is None
 
-    def now(self) -> float:
-        """The event loop's time, in seconds."""
-        return self._host.now()
-
     @property
     def is_in_trouble(self) -> bool:
         """Whether the account as a whole gets nothing but trouble, and not one request of it."""
@@ -261,7 +262,8 @@ class Account:
             sendable.dropped(*self.stopped)
             return
         self._queue.push(place, sendable)
-        self._host.wake(self)
+        if self.in_flight < self.governor.window:  # Else the next answer makes room.
+            self._host.wake(self)
 
     def after_backoff(
         self, place: Place, sendable: Sendable, failures: int, attempt: Attempt | None

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from bulkipacl.engine.decide import ListState, Settled, Wait, Write, decide, free_places
+from bulkipacl.engine.decide import ListState, Settled, Write, decide, free_places
 from bulkipacl.engine.lanes import split_into_lanes
 from bulkipacl.engine.late import is_plain_no
 from bulkipacl.engine.order import AFTER_UNKNOWN, NO_GAP, Order
@@ -35,6 +35,8 @@ from bulkipacl.store.journal import KeptSnapshot
 from bulkipacl.store.views import ListInfo
 from bulkipacl.twilio import contract
 from bulkipacl.twilio.contract import LIST_NOT_FOUND
+
+_CREATE, _DELETE = Operation.CREATE, Operation.DELETE
 
 
 class OpenList:
@@ -84,8 +86,8 @@ class OpenList:
         self._no_gap: list[RowWork] = []
         self._promised = 0
         self._back = ReadBack(self, run)
-        self._pending = {row.number: None for row in rows}
-        self._sent: set[int] = set()
+        # Rows that have not ended, and whether anything of them was sent that may count.
+        self._pending = dict.fromkeys([row.number for row in rows], False)
         self._commits = 0
         self._is_halted = False
         self._is_turning = False
@@ -147,7 +149,7 @@ class OpenList:
         is_gone = reading.reason == LIST_NOT_FOUND
         if reading.is_dropped:
             self._has_more = False
-        works = [RowWork(row, deque(), self) for row in self._rows]
+        works = [RowWork(row, [], self) for row in self._rows]
         if is_gone or (prior is None and not reading.is_dropped):
             for work in works:
                 work.reason, work.error = reading.reason, error
@@ -172,7 +174,7 @@ class OpenList:
             lanes = split_into_lanes(rows, self.state.entries.values())
             self._order = Order(lanes, no_gap=self._run.settings.no_gap, is_gap=self._is_gap)
             for lane in lanes:
-                self._next(deque(lane))
+                self._next(lane)
         self.go_on()
 
     def _settle_prior(self, prior: KeptSnapshot) -> list[Row]:
@@ -183,7 +185,7 @@ class OpenList:
         # What is there and was not before is ours only if a row claims it: till then it is new.
         self.known &= known
         for row, step in done:
-            work = RowWork(row, deque([row]), self)
+            work = RowWork(row, [row], self)
             if isinstance(step, Write):
                 self.maybe_landed(work)
                 work.recognised(step)
@@ -192,7 +194,7 @@ class OpenList:
         ended = {row.number for row, _ in done}
         return [row for row in self._rows if row.number not in ended]
 
-    def _next(self, lane: deque[Row], *, follows_held: bool = False) -> None:
+    def _next(self, lane: list[Row], *, follows_held: bool = False) -> None:
         if lane and not self._is_halted:
             work = RowWork(lane[0], lane, self)
             work.follows_held = follows_held
@@ -211,42 +213,46 @@ class OpenList:
         """Begin what can begin, or close. A loop and not a recursion: a lane can be long."""
         if self._is_turning:
             return
-        with self.at_once():
+        if self._turns:
+            self._is_turning = True
             while self._turns:
                 self._turn(self._turns.popleft())
-        self._close_if_done()
+            self._is_turning = False
+        if not self.moving:
+            self._close_if_done()
 
     def _turn(self, work: RowWork) -> None:
         row = work.row
         if self.gone is not None:
             self.fail_gone(work)
             return
-        if row.operation is Operation.DELETE:
-            if self._order.waits_for_creates(row):
+        order, state = self._order, self.state
+        if row.operation is _DELETE:
+            if order.waits_for_creates(row):
                 self._no_gap.append(work)
                 return
-            if self._order.is_gap:
+            if order.is_gap:
                 work.settled(NO_GAP)
                 return
-        # As many places as earlier creates may need are theirs, wherever these are held up.
-        before = self._order.creates_before(row)
-        decision = decide(
-            row,
-            self.state,
-            free=free_places(self.state) - self._promised - before,
-            may_wait=before > 0 or self._order.has_earlier_delete(row),
-        )
-        if isinstance(decision, Settled):
-            work.settled(decision)
-        elif isinstance(decision, Wait):
-            self._no_room.append(work)
+        free = free_places(state) - self._promised
+        if free >= len(order.unsent):
+            decision = decide(row, state, free=1, may_wait=False)  # There is room for all.
         else:
+            # As many places as earlier creates may need are theirs, wherever these are held up.
+            before = order.creates_before(row)
+            may_wait = before > 0 or order.has_earlier_delete(row)
+            decision = decide(row, state, free=free - before, may_wait=may_wait)
+        if isinstance(decision, Write):
             self._send(work, decision)
+        elif isinstance(decision, Settled):
+            work.settled(decision)
+        else:
+            self._no_room.append(work)
 
     def _send(self, work: RowWork, write: Write) -> None:
         self.moving.add(work)
         self._order.sent(work.row)
-        if write.operation is Operation.CREATE:
+        if write.operation is _CREATE:
             self._promised += 1
         work.begin(write)
         if work.landings:
@@ -260,14 +266,15 @@ class OpenList:
         if self._is_halted:
             self.take_back(work)
             return False
-        if self._back.parks(work):
+        if self._back.is_doubted:
+            self._back.park(work)
             return False
-        self._sent.add(work.row.number)
+        self._pending[work.row.number] = True
         return True
 
     def not_sent(self, work: RowWork) -> None:
         """All that was sent for the row was surely not processed."""
-        self._sent.discard(work.row.number)
+        self._pending[work.row.number] = False
 
     def take_back(self, work: RowWork) -> None:
         """The row is not sent any more. It gets no outcome: that says not_attempted."""
@@ -278,30 +285,33 @@ class OpenList:
         """A row has its outcome: keep it, and let go what waited for it."""
         self._pending.pop(result.number, None)
         if work in self.moving:
-            self.moving.discard(work)
-            if work.write.operation is Operation.CREATE:
+            self.moving.remove(work)
+            if work.write.operation is _CREATE:
                 self._promised -= 1
-        if not self._back.late.holds_back(work, result):
+        late = self._back.late
+        if not (late.works or work.follows_held) or not late.holds_back(work, result):
             self._run.record(result)
-        if not work.lane:
+        lane = work.lane
+        if not lane:
             return
-        work.lane.popleft()
-        if is_certain:
-            self._go_on(work, result)
-        else:
-            self._skip(work.lane)
+        del lane[0]
+        if lane:
+            self._follow(work, result, is_certain=is_certain)
         self._order.ended(work.row, is_good=result.outcome in GOOD_OUTCOMES)
-        self._let_go()
-        self.go_on()
+        if self._no_room or self._no_gap:
+            self._let_go()
+        if self._turns or not self.moving:
+            self.go_on()
 
-    def _go_on(self, work: RowWork, result: RowResult) -> None:
+    def _follow(self, work: RowWork, result: RowResult, *, is_certain: bool) -> None:
         """The next row on the same entry has its turn."""
-        is_held = work.follows_held or self._back.late.has(work)
-        if work.lane and is_plain_no(result) and self._back.late.has(work):
+        is_late = self._back.late.has(work)
+        is_held = work.follows_held or is_late
+        if not is_certain or (is_late and is_plain_no(result)):
             # It may still land, and what is decided on its failure would be wrong then; and after
             # a crash the later row's effect would speak for this one, too.
             self._skip(work.lane)
-        elif work.lane and is_plain_no(result):
+        elif is_plain_no(result):
             # After a crash nothing but its outcome tells of it: that is durable before what comes
             # next can change the list.
             self._commits += 1
@@ -309,21 +319,20 @@ class OpenList:
         else:
             self._next(work.lane, follows_held=is_held)
 
-    def _committed(self, lane: deque[Row], *, follows_held: bool) -> None:
+    def _committed(self, lane: list[Row], *, follows_held: bool) -> None:
         self._commits -= 1
         self._next(lane, follows_held=follows_held)
         self.go_on()
 
-    def _skip(self, lane: deque[Row]) -> None:
+    def _skip(self, lane: list[Row]) -> None:
         for row in lane:
-            RowWork(row, deque(), self).settled(AFTER_UNKNOWN)
+            RowWork(row, [], self).settled(AFTER_UNKNOWN)
             self._order.ended(row, is_good=False)
         lane.clear()
 
     def _let_go(self) -> None:
-        if self._no_room:
-            self._turns.extend(self._no_room)
-            self._no_room.clear()
+        self._turns.extend(self._no_room)
+        self._no_room.clear()
         if self._no_gap and not self._order.waits_for_creates(self._no_gap[0].row):
             self._turns.extend(self._no_gap)
             self._no_gap.clear()
@@ -361,7 +370,7 @@ class OpenList:
         """
         if self._prior is not None and not self._has_begun:
             return sorted(self._prior.untried)  # The session before may have sent the others.
-        return [number for number in self._pending if number not in self._sent]
+        return [number for number, is_sent in self._pending.items() if not is_sent]
 
     # --- reading back ---------------------------------------------------------------------
 

@@ -12,49 +12,69 @@ done, and so says the same.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
-from bulkipacl.model import LIST_CAPACITY, Entry, Operation, Outcome, Row, cidr_text, ip_text
+from bulkipacl.model import (
+    LIST_CAPACITY,
+    Entry,
+    Operation,
+    Outcome,
+    Row,
+    cidr_text,
+    ip_text,
+    make,
+)
 
 Key = tuple[int, int]
+_CREATE = Operation.CREATE
 
 
 class ListState:
-    """Entries of one list by sid, and by address and prefix. The API may hold one key twice."""
+    """Entries of one list by sid, and their sids by address and prefix.
 
-    __slots__ = ("_by_key", "entries")
+    The API may hold one address and prefix twice.
+    """
+
+    __slots__ = ("by_key", "entries")
 
     def __init__(self, entries: Iterable[Entry] = ()) -> None:
         self.entries: dict[str, Entry] = {}
-        self._by_key: dict[Key, list[str]] = {}
+        self.by_key: dict[Key, list[str]] = {}
         for entry in entries:
             self.put(entry)
 
     def put(self, entry: Entry) -> None:
         """The list holds this entry, in place of what it held under the same sid."""
-        self.drop(entry.sid)
-        self.entries[entry.sid] = entry
-        self._by_key.setdefault(entry.key, []).append(entry.sid)
+        sid, address, prefix, _ = entry
+        if sid in self.entries:
+            self.drop(sid)
+        self.entries[sid] = entry
+        key = (address, prefix)
+        sids = self.by_key.get(key)
+        if sids is None:
+            self.by_key[key] = [sid]
+        else:
+            sids.append(sid)
 
     def drop(self, sid: str) -> None:
         """The list holds no entry of this sid."""
         entry = self.entries.pop(sid, None)
         if entry is not None:
-            sids = self._by_key[entry.key]
+            sids = self.by_key[entry.key]
             sids.remove(sid)
             if not sids:
-                del self._by_key[entry.key]
+                del self.by_key[entry.key]
 
     def at(self, key: Key) -> list[Entry]:
         """The entries with this address and prefix."""
-        return [self.entries[sid] for sid in self._by_key.get(key, ())]
+        sids = self.by_key.get(key)
+        return [self.entries[sid] for sid in sids] if sids else []
 
     def __len__(self) -> int:
         return len(self.entries)
 
 
-@dataclass(frozen=True, slots=True)
-class Write:
+class Write(NamedTuple):
     """One request to send: `old` is the entry as it stands (None for a create)."""
 
     operation: Operation
@@ -62,8 +82,7 @@ class Write:
     old: Entry | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
+class Settled(NamedTuple):
     """A row that ends without a request."""
 
     outcome: Outcome
@@ -87,13 +106,12 @@ def decide(row: Row, state: ListState, *, free: int, may_wait: bool) -> Decision
         free: places left in the list, those promised to creates in flight taken off.
         may_wait: earlier deletes of the list have not ended yet.
     """
-    match row.operation:
-        case Operation.CREATE | Operation.UPSERT:
-            return _decide_create(row, state, free, may_wait)
-        case Operation.UPDATE:
-            return _decide_update(row, state)
-        case Operation.DELETE:
-            return _decide_delete(row, state)
+    operation = row.operation
+    if operation is _CREATE or operation is Operation.UPSERT:
+        return _decide_create(row, state, free, may_wait)
+    if operation is Operation.UPDATE:
+        return _decide_update(row, state)
+    return _decide_delete(row, state)
 
 
 def free_places(state: ListState) -> int:
@@ -120,8 +138,8 @@ def find_ours(
 
 def _decide_create(row: Row, state: ListState, free: int, may_wait: bool) -> Decision:
     address, prefix = _address(row.address), row.prefix or 32
-    there = state.at((address, prefix))
-    if there:
+    if (address, prefix) in state.by_key:
+        there = state.at((address, prefix))
         entry = there[0]
         same = [e for e in there if row.name is None or e.name == row.name]
         if same:
@@ -132,11 +150,11 @@ def _decide_create(row: Row, state: ListState, free: int, may_wait: bool) -> Dec
             )
         if len(there) > 1:
             return _ambiguous(entry, len(there))
-        return Write(Operation.UPDATE, replace(entry, name=row.name or ""), entry)
+        return Write(Operation.UPDATE, entry._replace(name=row.name or ""), entry)
     if free <= 0 and may_wait:
         return WAIT
     name = row.name if row.name is not None else cidr_text(address, prefix)
-    return Write(Operation.CREATE, Entry("", address, prefix, name))
+    return make(Write, (_CREATE, make(Entry, ("", address, prefix, name)), None))
 
 
 def _decide_update(row: Row, state: ListState) -> Decision:

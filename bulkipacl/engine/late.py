@@ -27,6 +27,7 @@ class Late:
     """What may still land in one list.
 
     Attributes:
+        works: rows of which a write may have had its effect, or may yet, by number.
         at: a settle time before the list is to be read for the last time (loop time).
 
     Args:
@@ -36,25 +37,25 @@ class Late:
     def __init__(self, settle_s: float) -> None:
         self.at = 0.0
         self._settle_s = settle_s
-        self._works: dict[int, RowWork] = {}
+        self.works: dict[int, RowWork] = {}
         self._held: dict[int, RowResult] = {}
         self._told: set[int] = set()
-        # Lanes go by the identity of their rows' deque, which a row in `_works` keeps alive.
+        # Lanes go by the identity of their rows' deque, which a row in `works` keeps alive.
         self._lanes: dict[int, int] = {}
         self._given_up: dict[int, float] = {}
 
     def __bool__(self) -> bool:
         """Whether a last reading is needed."""
-        return bool(self._works)
+        return bool(self.works)
 
     def add(self, work: RowWork, now: float) -> None:
         """A write of this row may have had its effect, or may yet."""
-        self._works[work.row.number] = work
+        self.works[work.row.number] = work
         self._given_up[id(work.lane)] = self.at = now
 
     def has(self, work: RowWork) -> bool:
         """Whether a write of this row may land late."""
-        return work.row.number in self._works
+        return work.row.number in self.works
 
     def holds_back(self, work: RowWork, result: RowResult) -> bool:
         """Hold this row's outcome back, if a late write can still change what it says.
@@ -63,7 +64,7 @@ class Late:
         tell.
         """
         number, lane = result.number, id(work.lane)
-        is_late = number in self._works
+        is_late = number in self.works
         if result.outcome is Outcome.UNKNOWN:
             self._told.add(number)
             return False
@@ -83,8 +84,8 @@ class Late:
 
     def drop(self) -> list[int]:
         """They cannot be settled: their outcomes stay open. Returns the rows that this is about."""
-        numbers = sorted((self._works.keys() | self._held.keys()) - self._told)
-        self._works, self._held = {}, {}
+        numbers = sorted((self.works.keys() | self._held.keys()) - self._told)
+        self.works, self._held = {}, {}
         return numbers
 
     # --- the last reading -----------------------------------------------------------------
@@ -99,7 +100,7 @@ class Late:
         given up as failed, if nothing was decided on that: a create gets the entry that turned up.
         Where a later row was decided on what has come otherwise, all of their lane stays open.
         """
-        works, self._works = self._works, {}
+        works, self.works = self.works, {}
         alone = self._failed_alone()
         for number, work in works.items():
             if number not in self._held:
@@ -129,7 +130,7 @@ class Late:
 
     def settle_gone(self) -> None:
         """The list is not there any more: nothing of it is either."""
-        works, self._works = self._works, {}
+        works, self.works = self.works, {}
         for number, work in works.items():
             if number not in self._held:
                 work.recognise(())
@@ -137,7 +138,7 @@ class Late:
     def _wait_longer(self, work: RowWork, read_at: float) -> None:
         at = self._given_up[id(work.lane)] + self._settle_s
         if read_at < at + self._settle_s / 2:  # The reading at `at`, and not the one after it.
-            self._works[work.row.number] = work
+            self.works[work.row.number] = work
             self.at = at
 
     def _failed_alone(self) -> set[int]:

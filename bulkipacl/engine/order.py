@@ -33,16 +33,19 @@ AFTER_UNKNOWN = Settled(
 """How the rows behind one end of which nobody knows whether it was done, or will be."""
 
 CREATES = (Operation.CREATE, Operation.UPSERT)
+_DELETE = Operation.DELETE
 
 
 class Order:
     """What of a list's rows has not ended yet, as far as others wait for it.
 
     Attributes:
+        unsent: creates that have not been sent, and have not ended without: as many places may yet
+            be needed.
         is_gap: a create that deletes wait for did not end well, or was invalid.
     """
 
-    __slots__ = ("_awaited", "_deletes", "_ended", "_unsent", "is_gap")
+    __slots__ = ("_awaited", "_deletes", "_ended", "_sorted", "is_gap", "unsent")
 
     def __init__(
         self, lanes: Iterable[Iterable[Row]], *, no_gap: bool, is_gap: bool = False
@@ -63,7 +66,9 @@ class Order:
                     if no_gap and is_free:
                         self._awaited.add(row.number)
         self._deletes = deque(sorted(deletes))
-        self._unsent = sorted(creates)
+        self.unsent = set(creates)
+        # Only a list that is short of room asks for their order.
+        self._sorted: list[int] | None = None
 
     def has_earlier_delete(self, row: Row) -> bool:
         """Whether a create may wait for room: a delete before it has not ended."""
@@ -73,7 +78,11 @@ class Order:
 
     def creates_before(self, row: Row) -> int:
         """Earlier creates that may yet need a place each: not sent, and not ended without."""
-        return 0 if self._awaited else bisect_left(self._unsent, row.number)
+        if self._awaited:
+            return 0
+        if self._sorted is None:
+            self._sorted = sorted(self.unsent)
+        return bisect_left(self._sorted, row.number)
 
     def waits_for_creates(self, row: Row) -> bool:
         """Whether a delete has to wait for creates (`--no-gap`)."""
@@ -81,15 +90,19 @@ class Order:
 
     def sent(self, row: Row) -> None:
         """A row is being sent: if it is a create, its place is taken."""
-        at = bisect_left(self._unsent, row.number)
-        if at < len(self._unsent) and self._unsent[at] == row.number:
-            del self._unsent[at]
+        number = row.number
+        if number in self.unsent:
+            self.unsent.remove(number)
+            if self._sorted is not None:
+                del self._sorted[bisect_left(self._sorted, number)]
 
     def ended(self, row: Row, *, is_good: bool) -> None:
         """A row has its outcome."""
-        self.sent(row)
-        if row.operation is Operation.DELETE:
-            self._ended.add(row.number)
-        elif row.number in self._awaited:
-            self._awaited.discard(row.number)
+        number = row.number
+        if number in self.unsent:
+            self.sent(row)
+        if row.operation is _DELETE:
+            self._ended.add(number)
+        elif number in self._awaited:
+            self._awaited.discard(number)
             self.is_gap = self.is_gap or not is_good

@@ -58,6 +58,7 @@ class ReadBack:
     Attributes:
         late: writes that may land late, and the outcomes held back for them.
         is_unsettled: a reading or a repair failed, so that the round stays open for a resume.
+        is_doubted: whether the list is there at all is being asked; rows are parked meanwhile.
     """
 
     def __init__(self, host: Host, run: RunPort) -> None:
@@ -70,12 +71,12 @@ class ReadBack:
         self._repairs = 0
         self._doubted: list[RowWork] = []
         self._parked: list[RowWork] = []
-        self._is_doubted = False
+        self.is_doubted = False
 
     @property
     def is_busy(self) -> bool:
         """Whether a reading or a repair is due or under way."""
-        is_reading = self._is_reading or self._is_doubted
+        is_reading = self._is_reading or self.is_doubted
         return is_reading or bool(self._waiting) or self._repairs > 0
 
     # --- rows that wait for a reading -----------------------------------------------------
@@ -144,20 +145,18 @@ class ReadBack:
         self._doubted.append(work)
         self._ask()
 
-    def parks(self, work: RowWork) -> bool:
-        """Whether the row is not sent before that is known."""
-        if self._is_doubted:
-            self._parked.append(work)
-        return self._is_doubted
+    def park(self, work: RowWork) -> None:
+        """The row is not sent before that is known."""
+        self._parked.append(work)
 
     def _ask(self) -> None:
-        if self._doubted and not self._is_doubted:
-            self._is_doubted = True
+        if self._doubted and not self.is_doubted:
+            self.is_doubted = True
             self._reading(self._on_asked).start()
 
     def _on_asked(self, reading: Reading) -> None:
         host = self._host
-        self._is_doubted = False
+        self.is_doubted = False
         doubted, self._doubted = self._doubted, []
         parked, self._parked = self._parked, []
         with host.at_once():

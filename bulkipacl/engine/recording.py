@@ -21,7 +21,7 @@ from bulkipacl.model import (
     Outcome,
     RowResult,
 )
-from bulkipacl.settings import PERCENT_FROM_ROWS, Settings
+from bulkipacl.settings import COMMIT_ROWS, PERCENT_FROM_ROWS, Settings
 from bulkipacl.store.journal import KeptSnapshot
 from bulkipacl.store.rundir import RunDirectory
 
@@ -75,12 +75,15 @@ class Recorder:
 
     def record(self, result: RowResult) -> None:
         """A row has its outcome."""
-        self.outcomes[result.outcome] += 1
-        if result.outcome not in GOOD_OUTCOMES and result.outcome is not Outcome.NOT_ATTEMPTED:
+        outcome = result.outcome
+        self.outcomes[outcome] += 1
+        if outcome not in GOOD_OUTCOMES and outcome is not Outcome.NOT_ATTEMPTED:
             self.failures += 1
             self._watch_failures()
-        self._committer.batch.results.append(result)
-        self._committer.soon()
+        results = self._committer.batch.results
+        results.append(result)
+        if len(results) == 1 or len(results) >= COMMIT_ROWS:
+            self._committer.soon()
 
     def leave(self, account: Account | Share, numbers: Iterable[int]) -> None:
         """These rows were never sent, and are not in this session: not_attempted."""

@@ -10,7 +10,6 @@ Nothing depends on knowing how far the run had come.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 
 from bulkipacl.engine.decide import Key, ListState, Settled, Wait, Write, decide
 from bulkipacl.engine.lanes import split_into_lanes
@@ -73,7 +72,7 @@ def _carry_out(row: Row, thought: ListState) -> Write | Settled:
         return decision
     if decision.operation is Operation.CREATE:
         sid = f"{_NEW}{row.number}"
-        decision = replace(decision, wanted=replace(decision.wanted, sid=sid))
+        decision = decision._replace(wanted=decision.wanted._replace(sid=sid))
     thought.put(decision.wanted)
     return decision
 
@@ -114,7 +113,7 @@ def _with_sid(step: Write | Settled, real: dict[str, str]) -> Write | Settled:
     entry = step.wanted if isinstance(step, Write) else step.entry
     if entry is None or not entry.sid.startswith(_NEW):
         return step
-    entry = replace(entry, sid=real.get(entry.sid, ""))
+    entry = entry._replace(sid=real.get(entry.sid, ""))
     if isinstance(step, Write):
-        return replace(step, wanted=entry)
-    return replace(step, entry=entry)
+        return step._replace(wanted=entry)
+    return step._replace(entry=entry)

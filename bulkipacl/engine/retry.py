@@ -24,25 +24,31 @@ class RetryBudget:
 
     A bucket after botocore's retry quota: every failed send takes from it, every good answer gives
     a little back. It never fails a row: what has no budget left goes out one at a time.
+
+    Attributes:
+        is_empty: the next failure is one too many.
+        is_full: a good answer gives nothing back.
     """
 
-    __slots__ = ("_left",)
+    __slots__ = ("_left", "is_empty", "is_full")
 
     def __init__(self) -> None:
         self._left = RETRY_BUDGET
+        self.is_empty = False
+        self.is_full = True
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether the next failure is one too many."""
-        return self._left < RETRY_COST
+    def _set(self, left: float) -> None:
+        self._left = left
+        self.is_empty = left < RETRY_COST
+        self.is_full = left >= RETRY_BUDGET
 
     def failed(self, *, is_silence: bool) -> None:
         """A send that has to be made again; `is_silence`: without any answer."""
-        self._left = max(0.0, self._left - (RETRY_COST_SILENCE if is_silence else RETRY_COST))
+        self._set(max(0.0, self._left - (RETRY_COST_SILENCE if is_silence else RETRY_COST)))
 
     def went_well(self) -> None:
         """An answer that was no trouble."""
-        self._left = min(RETRY_BUDGET, self._left + 1.0)
+        self._set(min(RETRY_BUDGET, self._left + 1.0))
 
 
 def backoff_s(

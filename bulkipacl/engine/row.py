@@ -7,9 +7,7 @@ itself, holds no permit, and knows nothing of other rows.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import assert_never
 
 from bulkipacl.engine.decide import Settled, Write, find_ours
@@ -25,6 +23,7 @@ from bulkipacl.model import (
     Row,
     RowResult,
     cidr_text,
+    make,
 )
 from bulkipacl.twilio import contract
 from bulkipacl.twilio.contract import LIST_NOT_FOUND, Verdict, VerdictKind
@@ -38,6 +37,16 @@ RESUME_TO_SETTLE = "`bulkipacl resume` the run to settle it"
 CONTRADICTED = "contradicted"
 """Why a row failed: the API said that its list is not there, and the list can be read."""
 _NO_ERROR = ApiError(0)
+_NO_ENTRY = (None, None, None, None)
+_WELL = {status: ApiError(status) for status in range(200, 300)}
+_CREATE, _DELETE, _FAILED, _UNKNOWN, _ANSWER, _IS_DONE = (
+    Operation.CREATE,
+    Operation.DELETE,
+    Outcome.FAILED,
+    Outcome.UNKNOWN,
+    Evidence.RESPONSE,
+    VerdictKind.DONE,
+)
 _SUGGESTIONS: dict[str | int, str] = {
     21237: "the list is full: delete entries of it first",
     "list_not_found": "the account has no such list: check both sids",
@@ -94,7 +103,7 @@ class RowWork:
     request: Request
     write: Write
 
-    def __init__(self, row: Row, lane: deque[Row], of_list: ListPort) -> None:
+    def __init__(self, row: Row, lane: list[Row], of_list: ListPort) -> None:
         self.row = row
         self.lane = lane
         self.sends = 0
@@ -116,25 +125,21 @@ class RowWork:
     def begin(self, write: Write) -> None:
         """Send this."""
         self.write = write
-        account, base, wanted = self._list.account, self._list.base, write.wanted
-        match write.operation:
-            case Operation.CREATE:
-                self.request = contract.create(
-                    account.sid, base, wanted.address, wanted.prefix, wanted.name
-                )
-            case Operation.UPDATE:
-                old = write.old or wanted
-                self.request = contract.update(account.sid, base, old, wanted)
-            case Operation.DELETE:
-                self.request = contract.delete(account.sid, base, wanted.sid)
-            case Operation.UPSERT:
-                raise AssertionError("an upsert is decided to be a create or an update")
+        operation, wanted, old = write
+        account, base = self._list.account, self._list.base
+        if operation is _CREATE:
+            _, address, prefix, name = wanted
+            self.request = contract.create(account.sid, base, address, prefix, name)
+        elif operation is Operation.UPDATE:
+            self.request = contract.update(account.sid, base, old or wanted, wanted)
+        else:
+            self.request = contract.delete(account.sid, base, wanted.sid)
         account.push(self)
 
     def may_send(self) -> bool:
         """Ask the list, which may have been halted meanwhile."""
-        self.is_in_flight = self._list.may_go_on(self)
-        return self.is_in_flight
+        self.is_in_flight = may_go_on = self._list.may_go_on(self)
+        return may_go_on
 
     def dropped(self, reason: str, error: ApiError) -> None:
         """The account takes no more requests."""
@@ -149,6 +154,10 @@ class RowWork:
         self._request_id = attempt.request_id or self._request_id
         of_list, write = self._list, self.write
         verdict = contract.judge(write.operation, attempt, write.wanted, of_list.sid, self.landings)
+        if verdict.kind is _IS_DONE:
+            self.sends += 1
+            self.done(verdict.entry or write.wanted, _ANSWER)
+            return
         if verdict.error is not None:
             self.error = verdict.error
             self.reason = verdict.reason
@@ -162,7 +171,7 @@ class RowWork:
     def _act(self, verdict: Verdict, attempt: Attempt) -> None:
         match verdict.kind:
             case VerdictKind.DONE:
-                self.done(verdict.entry or self.write.wanted, Evidence.RESPONSE)
+                raise AssertionError("it is done")
             case VerdictKind.DONE_EARLIER:
                 self.done(self.write.wanted, Evidence.READ_BACK)
             case VerdictKind.GONE:
@@ -249,7 +258,7 @@ class RowWork:
         if entry is None:
             return f"the list holds no entry {echo.sid}: `bulkipacl retry` the run"
         holds = f"the list holds {cidr_text(*entry.key)} {entry.name!r} as {entry.sid}"
-        if replace(entry, sid="") == replace(self.write.wanted, sid=""):
+        if entry._replace(sid="") == self.write.wanted._replace(sid=""):
             return f"{holds}, which is what was asked for: only the answer said otherwise"
         return f"{holds}: it is not what was asked for"
 
@@ -267,9 +276,9 @@ class RowWork:
             self.done(entry, Evidence.READ_BACK)
             return
         of_list.state.put(entry)
-        reason = "" if entry.name == wanted.name else "other_name"
-        self._forgive()
-        self.end(Outcome.UNCHANGED, reason=reason, entry=entry)
+        self.error = _NO_ERROR
+        self.reason = "" if entry.name == wanted.name else "other_name"
+        self.end(Outcome.UNCHANGED, entry=entry)
 
     @property
     def may_be_recognised(self) -> bool:
@@ -299,21 +308,21 @@ class RowWork:
         self.landings = 1
         if write.operation is Operation.CREATE and write.wanted.sid:
             self._list.known.add(write.wanted.sid)
-        self.end(DONE[write.operation], evidence=Evidence.READ_BACK, entry=write.wanted)
+        self.end(DONE[write.operation], Evidence.READ_BACK, entry=write.wanted)
 
     def done(self, entry: Entry, evidence: Evidence) -> None:
         """It took effect."""
         of_list, operation = self._list, self.write.operation
-        if operation is Operation.DELETE:
+        if operation is _DELETE:
             of_list.state.drop(entry.sid)
         else:
             of_list.state.put(entry)
-            if operation is Operation.CREATE:
+            if operation is _CREATE:
                 of_list.known.add(entry.sid)
-        self._forgive()
-        if evidence is Evidence.RESPONSE:
-            self.error = ApiError(self._status)
-        self.end(DONE[operation], evidence=evidence, entry=entry)
+        # What was said against it on the way is no part of a good end.
+        self.reason = ""
+        self.error = _WELL[self._status] if evidence is _ANSWER else _NO_ERROR
+        self.end(DONE[operation], evidence, entry=entry)
 
     def settled(self, decision: Settled) -> None:
         """It ends without a request."""
@@ -328,39 +337,32 @@ class RowWork:
     def end(
         self,
         outcome: Outcome,
-        *,
         evidence: Evidence | None = None,
-        reason: str | None = None,
+        *,
         entry: Entry | None = None,
         suggestion: str = "",
     ) -> None:
         """The row has its outcome; its list is told."""
-        error = self.error
-        if outcome is Outcome.FAILED and not suggestion:
-            suggestion = _SUGGESTIONS.get(error.code) or _SUGGESTIONS.get(self.reason, "")
-        result = RowResult(
-            self.row.number,
-            outcome,
-            evidence,
-            self.reason if reason is None else reason,
-            error.status,
-            error.code,
-            error.message,
-            error.more_info,
-            self.sends,
-            self._request_id,
-            self.finished_at or self._list.wall_clock(),
-            round(self._spent_s * 1000, 1),
-            suggestion,
-            *(
-                (None, None, None, None)
-                if entry is None
-                else (entry.sid or None, *entry.key, entry.name)
+        if outcome is _FAILED and not suggestion:
+            suggestion = _SUGGESTIONS.get(self.error.code) or _SUGGESTIONS.get(self.reason, "")
+        sid, address, prefix, name = entry or _NO_ENTRY
+        result = make(
+            RowResult,
+            (
+                self.row.number,
+                outcome,
+                evidence,
+                self.reason,
+                *self.error,
+                self.sends,
+                self._request_id,
+                self.finished_at or self._list.wall_clock(),
+                int(self._spent_s * 10_000.0 + 0.5) / 10.0,
+                suggestion,
+                sid or None,
+                address,
+                prefix,
+                name,
             ),
         )
-        self._list.ended(self, result, is_certain=outcome is not Outcome.UNKNOWN)
-
-    def _forgive(self) -> None:
-        """What was said against it on the way is no part of a good end."""
-        self.error = _NO_ERROR
-        self.reason = ""
+        self._list.ended(self, result, is_certain=outcome is not _UNKNOWN)

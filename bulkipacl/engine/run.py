@@ -346,9 +346,10 @@ class Engine(Recorder):
 
     # --- what accounts and lists ask ------------------------------------------------------
 
-    def now(self) -> float:
-        """The event loop's time, in seconds."""
-        return self._loop.time()
+    @property
+    def now(self) -> Callable[[], float]:
+        """The event loop's clock, in seconds."""
+        return self._loop.time
 
     def call_later(self, delay_s: float, call: Callable[[], None]) -> None:
         """Call it from the event loop after so long."""

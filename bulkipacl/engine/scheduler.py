@@ -26,10 +26,13 @@ class Lane(Protocol):
 
     Attributes:
         is_scheduled: the scheduler is about to ask it; the scheduler's own mark.
+        is_sated: after `take`, it need not be asked again before it wakes the scheduler, or
+            before an attempt of it returns.
         in_flight: requests of it that are sent and unanswered.
     """
 
     is_scheduled: bool
+    is_sated: bool
     in_flight: int
 
     def take(self) -> tuple[Sendable, Any] | None:
@@ -113,18 +116,20 @@ class Scheduler:
                 lanes.rotate(-1)
                 continue
             taken = lane.take()
-            if taken is None:
+            if taken is None or lane.is_sated:
                 # It wakes us when that changes.
                 lanes.popleft()
                 lane.is_scheduled = False
-                continue
-            lanes.rotate(-1)
+                if taken is None:
+                    continue
+            elif waiting > 1:
+                lanes.rotate(-1)
             self.in_flight += 1
             return lane, *taken
         return None
 
     async def _work(self, first: Taken) -> None:
-        loop = asyncio.get_running_loop()
+        loop, send, lanes = asyncio.get_running_loop(), self._transport.send, self._lanes
         taken: Taken | None = first
         await checkpoint_if_cancelled()  # Begun for a run that is being cut: it sends nothing.
         while True:
@@ -138,7 +143,7 @@ class Scheduler:
                     return
             lane, sendable, permit = taken
             self.sent += 1
-            attempt = await self._transport.send(sendable.request)
+            attempt = await send(sendable.request)
             self.in_flight -= 1
             # This worker takes the next one itself: handing it to an idle one would cost a
             # future and a turn of the loop per request.
@@ -146,8 +151,8 @@ class Scheduler:
             lane.returned(sendable, permit, attempt)
             if not lane.is_scheduled:
                 lane.is_scheduled = True
-                self._lanes.append(lane)
+                lanes.append(lane)
             taken = self._pick()
-            if self._lanes:
+            if lanes:
                 self._hand_out()
             self._is_handling = False

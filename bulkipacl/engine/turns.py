@@ -68,14 +68,16 @@ class Turns:
     def pop(self) -> Sendable:
         """The next one."""
         self.size -= 1
-        first = self._first
-        if first is not None:
-            self._first = None
+        if self._first is not None:
+            first, self._first = self._first, None
             return first
-        place = self._ring.popleft()
+        ring = self._ring
+        place = ring[0]
         sendable = place.waiting.popleft()
-        if place.waiting:
-            self._ring.append(place)
+        if not place.waiting:
+            ring.popleft()
+        elif len(ring) > 1:
+            ring.rotate(-1)
         if place.rows:
             place.rows -= 1
             self.rows -= 1

@@ -22,7 +22,6 @@ import os
 import re
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 
@@ -149,7 +148,7 @@ class Heads:
         is_shown_by_id = pattern.search(attempt.request_id.encode()) is not None
         if body == attempt.body and not is_shown_by_id:
             return attempt
-        return replace(attempt, body=body, request_id="" if is_shown_by_id else attempt.request_id)
+        return attempt._replace(body=body, request_id="" if is_shown_by_id else attempt.request_id)
 
 
 def _secret_pattern(credential: Credential) -> re.Pattern[bytes]:

@@ -40,7 +40,7 @@ class Queue:
     """A lane with so many requests."""
 
     def __init__(self, name: str, count: int, window: int = 1_000) -> None:
-        self.is_scheduled = False
+        self.is_scheduled = self.is_sated = False
         self.in_flight = 0
         self.left = count
         self.ended_at = 0.0

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from random import Random
 
 from hypothesis import example, given, settings
@@ -56,7 +56,7 @@ class Held:
             if len(self.entries) >= self.capacity:
                 return None
             self._next += 1
-            entry = replace(entry, sid=sid_of(self._next))
+            entry = entry._replace(sid=sid_of(self._next))
         else:
             assert entry.sid in self.entries
         self.entries[entry.sid] = entry
@@ -325,7 +325,7 @@ def peaceful(draw: st.DrawFn) -> tuple[list[Entry], list[Row]]:
         named = {row.address, row.match_address, address_of.get(row.sid or "")} - {None}
         if not named & seen:
             seen |= {address for address in named if address is not None}
-            rows.append(replace(row, number=len(rows) + 1))
+            rows.append(row._replace(number=len(rows) + 1))
     return entries, rows
 
 

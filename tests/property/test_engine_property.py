@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from random import Random
 
 from hypothesis import assume, given, settings
@@ -106,15 +106,15 @@ class Late:
         """Have its effect, once more."""
         write = self.write
         if write.operation is CREATE:
-            held.do(replace(write, wanted=replace(write.wanted, sid="")))
+            held.do(write._replace(wanted=write.wanted._replace(sid="")))
             return
         there, old, new = held.entries.get(write.wanted.sid), write.old, write.wanted
         if there is None or old is None:
             return
         if new.name != old.name:
-            there = replace(there, name=new.name)
+            there = there._replace(name=new.name)
         if new.key != old.key:
-            there = replace(there, address=new.address, prefix=new.prefix)
+            there = there._replace(address=new.address, prefix=new.prefix)
         held.entries[there.sid] = there
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
-
 import pytest
 from engine_fakes import NO_ANSWER, FakeAccount, FakeList
 from engine_tools import CREATE, DELETE, UPDATE, create, entry, remove, rename
@@ -23,7 +21,7 @@ LIST = FakeList.sid
 def lost_create(of_list: FakeList, *followers: Row) -> RowWork:
     """A create whose answer was lost."""
     row = create(1, A)
-    work = RowWork(row, deque([row, *followers]), of_list)
+    work = RowWork(row, [row, *followers], of_list)
     work.begin(Write(CREATE, Entry("", A, 32, "new")))
     work.answered(NO_ANSWER)
     return work
@@ -79,13 +77,13 @@ def lost_write(operation: Operation, *followers: Row) -> tuple[Late, FakeList, R
     """An update or a delete that was given up as failed, its answers lost, with its list."""
     late, of_list = Late(5.0), FakeList(FakeAccount(0), [OLD])
     row = rename(1, A, "new") if operation is UPDATE else remove(1, 1)
-    work = RowWork(row, deque([row, *followers]), of_list)
+    work = RowWork(row, [row, *followers], of_list)
     work.begin(Write(operation, NEW if operation is UPDATE else OLD, OLD))
     work.answered(NO_ANSWER)
     late.add(work, 2.0)
     work.settle([OLD])
     assert late.holds_back(work, of_list.results[-1])
-    work.lane.popleft()
+    del work.lane[0]
     return late, of_list, work
 
 
@@ -151,7 +149,7 @@ def ended(late: Late, of_list: FakeList, work: RowWork, found: Entry | None) -> 
         work.settle([found])
     else:
         work.end(Outcome.FAILED)
-    work.lane.popleft()
+    del work.lane[0]
     assert late.holds_back(work, of_list.results[-1])
 
 
@@ -171,7 +169,7 @@ def follows(late: Late, of_list: FakeList, work: RowWork, result: RowResult) -> 
     follower = RowWork(row, work.lane, of_list)
     follower.follows_held = True
     assert late.holds_back(follower, result)
-    work.lane.popleft()
+    del work.lane[0]
 
 
 def test_nothing_is_adopted_where_a_row_followed() -> None:

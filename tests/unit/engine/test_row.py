@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
-from dataclasses import replace
-
 import pytest
 from engine_fakes import NO_ANSWER, NOT_SENT, FakeAccount, FakeList, answer, echo, no
 from engine_tools import CREATE, DELETE, UPDATE, create, entry, remove, rename
@@ -31,7 +28,7 @@ def begun(operation: Operation, *, retries: int = 2) -> tuple[RowWork, FakeList,
     account = FakeAccount(retries)
     of_list = FakeList(account, [] if operation is CREATE else [OLD])
     row, write = WRITES[operation]
-    work = RowWork(row, deque([row]), of_list)
+    work = RowWork(row, [row], of_list)
     work.begin(write)
     assert work.may_send()
     assert work.is_in_flight
@@ -131,7 +128,7 @@ def test_every_verdict_is_in_the_table() -> None:
     assert seen == set(VerdictKind)
 
 
-FOUND, ELSE = [MADE], [replace(MADE, name="theirs")]
+FOUND, ELSE = [MADE], [MADE._replace(name="theirs")]
 
 # Each line: a word | operation | what came back before | the reading | how it ends, with what
 # evidence and reason; or what it asks of its account instead.
@@ -148,7 +145,7 @@ READINGS: list[
     ("taken by nobody", CREATE, [TAKEN], [], (Outcome.FAILED, None, "validation_failed")),
     ("echo, and it is so", CREATE, [echo(OTHER, 201)], [OTHER],
      (Outcome.FAILED, None, "echo_mismatch")),
-    ("echo, and it is as asked", CREATE, [echo(OTHER, 201)], [replace(MADE, sid=OTHER.sid)],
+    ("echo, and it is as asked", CREATE, [echo(OTHER, 201)], [MADE._replace(sid=OTHER.sid)],
      (Outcome.FAILED, None, "echo_mismatch")),
     ("echo, and it is gone", CREATE, [echo(OTHER, 201)], [],
      (Outcome.FAILED, None, "echo_mismatch")),
@@ -220,8 +217,8 @@ def test_stopped_on_its_way(operation: Operation, now: list[Entry], is_done: boo
 def test_a_good_end_forgets_what_was_said_on_the_way() -> None:
     """The status is that of the last answer; earlier errors are no part of the outcome."""
     work, of_list, _ = begun(UPDATE)
-    work.answered(replace(SICK, duration_s=0.25, request_id="RQ1"))
-    work.answered(replace(echo(NEW), duration_s=0.5, finished_at=7.0))
+    work.answered(SICK._replace(duration_s=0.25, request_id="RQ1"))
+    work.answered(echo(NEW)._replace(duration_s=0.5, finished_at=7.0))
     (result,) = of_list.results
     assert (result.status, result.code, result.message, result.reason) == (200, 0, "", "")
     assert (result.attempts, result.duration_ms, result.finished_at) == (2, 750.0, 7.0)
@@ -252,7 +249,7 @@ def test_a_failure_says_what_to_do(attempts: list[Attempt], reason: str, word: s
     ("now", "word"),
     [
         ([OTHER], f"holds 20.0.0.2/32 'new' as {OTHER.sid}: it is not what was asked for"),
-        ([replace(MADE, sid=OTHER.sid)], "which is what was asked for: only the answer said other"),
+        ([MADE._replace(sid=OTHER.sid)], "which is what was asked for: only the answer said other"),
         ([], f"holds no entry {OTHER.sid}"),
     ],
 )
