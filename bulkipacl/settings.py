@@ -117,6 +117,9 @@ COMMIT_EVERY_S = 0.05
 COMMIT_ROWS = 2_000
 """A group commit closes after so long, or so many outcomes, whichever comes first."""
 
+FEED_LISTS = 1_000
+"""Lists of one account whose numbers are held ready to be opened; the store has the others."""
+
 ROUND_ROWS = 500
 """Rows of one list held in memory at once; what is over waits for the list's next round."""
 

@@ -70,8 +70,9 @@ class OpenList:
         self.settle_s = run.settings.settle_s
         self._run = run
         self._id = info.id
+        self._next_round = info.rounds
         self._is_gap = is_gap
-        self._prior = views.open_snapshot(run.directory, info.id)
+        self._prior = views.open_snapshot(run.directory, info.id) if info.is_open else None
         if self._prior is not None:
             covered = self._prior.last_row
             has_more = has_more or any(row.number > covered for row in rows)
@@ -138,7 +139,7 @@ class OpenList:
             else:
                 self._begin()
             return
-        self._round = views.next_round(self._run.directory, self._id)
+        self._round = self._next_round
         last_row = self._rows[-1].number if self._rows else 0
         kept = KeptSnapshot(self._id, self._round, self.wall_clock(), last_row, entries)
         self._run.keep(kept, self._begin)

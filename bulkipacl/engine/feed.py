@@ -9,10 +9,11 @@ in the store, is not opened a second time: what arrives for it meanwhile is its 
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 
 from bulkipacl.engine.account import Account
-from bulkipacl.settings import ACCOUNT_OPEN_LISTS, FAIR_LISTS
+from bulkipacl.settings import ACCOUNT_OPEN_LISTS, FAIR_LISTS, FEED_LISTS
 
 
 class Feed:
@@ -20,13 +21,13 @@ class Feed:
 
     Args:
         start: makes an account known by its (number, sid), and says which of its lists can be
-            opened at once.
+            opened; they are asked for a few at a time, as there may be very many.
         is_roomy: whether memory allows lists to be open for the sake of fairness alone.
     """
 
     def __init__(
         self,
-        start: Callable[[int, str], tuple[Account, Sequence[int]] | None],
+        start: Callable[[int, str], tuple[Account, Iterable[int]] | None],
         is_roomy: Callable[[], bool] = lambda: True,
     ) -> None:
         self._start = start
@@ -36,6 +37,8 @@ class Feed:
         self._in_turn: set[int] = set()
         self._is_new_next = True
         self._backlog: dict[int, deque[int]] = {}
+        # What comes behind the backlog of an account, which is never empty before this is.
+        self._further: dict[int, Iterator[int]] = {}
         self._queued: set[int] = set()
         self._open: dict[int, Account] = {}
         self._open_of: Counter[int] = Counter()
@@ -72,11 +75,22 @@ class Feed:
             started = self._start(*self._unseen.popleft())
             if started is not None:
                 account, lists = started
-                for list_id in lists:
-                    self.queue(account, list_id)
-                if lists:
+                self._further[account.number] = iter(lists)
+                if self._fetch(account):
                     return self._take_of(account)
         return None
+
+    def _fetch(self, account: Account) -> bool:
+        """Fill an account's empty backlog; whether there was anything left."""
+        further = self._further.get(account.number)
+        if further is None:
+            return False
+        for list_id in islice(further, FEED_LISTS):
+            self.queue(account, list_id)
+        if self._backlog.get(account.number):
+            return True
+        del self._further[account.number]
+        return False
 
     def _take_further(self) -> tuple[Account, int] | None:
         while self._turns:
@@ -103,11 +117,12 @@ class Feed:
         return has_backlog
 
     def _take_of(self, account: Account) -> tuple[Account, int]:
-        list_id = self._backlog[account.number].popleft()
+        backlog = self._backlog[account.number]
+        list_id = backlog.popleft()
         self._queued.discard(list_id)
         self._open[list_id] = account
         self._open_of[account.number] += 1
-        if self._backlog[account.number]:
+        if backlog or self._fetch(account):
             self._wait(account)
         return account, list_id
 
@@ -148,6 +163,7 @@ class Feed:
 
     def forget(self, account: Account) -> None:
         """Nothing of this account is opened any more."""
+        self._further.pop(account.number, None)
         self._queued -= set(self._backlog.pop(account.number, ()))
         self._again -= {n for n, owner in self._open.items() if owner is account}
         if not self._open_of[account.number]:
@@ -155,6 +171,7 @@ class Feed:
 
     def clear(self) -> None:
         """Nothing is opened any more."""
-        for waiting in (self._unseen, self._turns, self._backlog, self._queued, self._again):
+        for waiting in (self._unseen, self._turns, self._further, self._backlog, self._queued):
             waiting.clear()
+        self._again.clear()
         self._in_turn.clear()

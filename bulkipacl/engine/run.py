@@ -11,6 +11,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 import anyio
@@ -238,19 +239,21 @@ class Engine(Recorder):
             self._group.start_soon(account.keep_pace)
         return account
 
-    def _start(self, number: int, sid: str) -> tuple[Account, Sequence[int]] | None:
-        """Begin with an account, if it has anything to do; returns the lists to open at once."""
+    def _start(self, number: int, sid: str) -> tuple[Account, Iterable[int]] | None:
+        """Begin with an account, if it has anything to do; returns the lists to open."""
         lists = views.lists_to_do(self.directory, number)
-        if not lists:
+        first = next(lists, None)
+        if first is None:
             return None
         account = self.accounts[number] = self._start_account(number, sid)
-        names, known = self._split_by_name(lists)
         if account.stopped is not None:
             return None
+        names = views.unnamed_lists_to_do(self.directory, number)
         if not names:
-            return account, lists
+            return account, chain((first,), lists)
         # A name may turn out to be one of the lists named by sid; then the rows of both are one
         # list's, in row order: so none is opened before.
+        known = [one for one in (first, *lists) if one not in names]
         self._naming.look_up(account, names, known)
         return None
 

@@ -37,6 +37,7 @@ CREATE TABLE list (
     id INTEGER PRIMARY KEY, account_id INTEGER NOT NULL, sid TEXT, name TEXT,
     UNIQUE (account_id, sid), UNIQUE (account_id, name)
 );
+CREATE INDEX list_of_account ON list (account_id);
 
 -- list_id NULL: the row is invalid, and its list was not understood. address: IPv4 as an integer.
 CREATE TABLE row (

@@ -22,7 +22,9 @@ from bulkipacl.model import (
     RowResult,
     SourceInfo,
     Summary,
+    make,
 )
+from bulkipacl.settings import FEED_LISTS
 from bulkipacl.store.causes import causes_of
 from bulkipacl.store.facts import add_up, get_meta, set_meta, sound
 from bulkipacl.store.journal import KeptSnapshot, unpack
@@ -43,7 +45,6 @@ __all__ = [
     "list_info",
     "lists_to_do",
     "make_row",
-    "next_round",
     "open_rows",
     "open_snapshot",
     "records",
@@ -54,15 +55,22 @@ __all__ = [
     "set_meta",
     "sources",
     "summary",
+    "unnamed_lists_to_do",
     "with_recorded",
 ]
 
 _ROW = """r.number, r.operation, r.sid, r.address, r.prefix, r.name, r.match_address,
  r.match_prefix"""
 
+_OPERATIONS = {operation.value: operation for operation in Operation}
+
 _TO_DO = """NOT EXISTS
  (SELECT 1 FROM outcome o WHERE o.number = r.number AND o.outcome <> 'not_attempted')"""
 """A row is still to be done: it has no outcome, or was not attempted by an earlier session."""
+
+_LIST_TO_DO = f"""(
+ EXISTS (SELECT 1 FROM snapshot s WHERE s.list_id = l.id AND s.is_open = 1)
+ OR EXISTS (SELECT 1 FROM row r WHERE r.list_id = l.id AND {_TO_DO}))"""  # noqa: S608 - a literal
 
 _RECORD = """
 SELECT r.number, r.source_id, r.line, r.operation, r.list_id, r.sid, r.address, r.prefix, r.name,
@@ -75,12 +83,19 @@ FROM row r LEFT JOIN outcome o ON o.number = r.number
 
 @dataclass(frozen=True, slots=True)
 class ListInfo:
-    """A list of a run. `sid` is "" until its name was looked up."""
+    """A list of a run. `sid` is "" until its name was looked up.
+
+    Attributes:
+        rounds: how many it has had.
+        is_open: the last of them did not come to its end.
+    """
 
     id: int
     account_id: int
     sid: str
     name: str
+    rounds: int = 0
+    is_open: bool = False
 
 
 def sources(run: RunDirectory) -> list[SourceInfo]:
@@ -147,22 +162,41 @@ def rows_left_of_accounts(run: RunDirectory) -> dict[int, int]:
 def list_info(run: RunDirectory, list_id: int) -> ListInfo:
     """One list by its number."""
     found = run.reader.execute(
-        "SELECT id, account_id, COALESCE(sid, ''), COALESCE(name, '') FROM list WHERE id = ?",
+        """SELECT id, account_id, COALESCE(sid, ''), COALESCE(name, ''),
+             (SELECT COALESCE(MAX(round) + 1, 0) FROM snapshot s WHERE s.list_id = list.id),
+             EXISTS (SELECT 1 FROM snapshot s WHERE s.list_id = list.id AND s.is_open = 1)
+           FROM list WHERE id = ?""",
         (list_id,),
     ).fetchone()
-    return ListInfo(*found)
+    number, account_id, sid, name, rounds, is_open = found
+    return ListInfo(number, account_id, sid, name, rounds, bool(is_open))
 
 
-def lists_to_do(run: RunDirectory, account_id: int) -> list[int]:
-    """Numbers of an account's lists that have rows still to be done, or an open snapshot."""
+def lists_to_do(run: RunDirectory, account_id: int) -> Iterator[int]:
+    """Numbers of an account's lists that have rows still to be done, or an open snapshot.
+
+    Asked for in pages: what has changed in the store meanwhile is seen.
+    """
+    page, last = [0], 0
+    while page:
+        found = run.reader.execute(
+            f"""SELECT l.id FROM list l WHERE l.account_id = ? AND l.id > ? AND {_LIST_TO_DO}
+                ORDER BY l.id LIMIT {FEED_LISTS}""",  # noqa: S608 - literals
+            (account_id, last),
+        )
+        page = [int(row[0]) for row in found]
+        yield from page
+        last = page[-1] if page else 0
+
+
+def unnamed_lists_to_do(run: RunDirectory, account_id: int) -> dict[int, str]:
+    """The names, by list number, of those of them whose sid is not known."""
     found = run.reader.execute(
-        f"""SELECT l.id FROM list l WHERE l.account_id = ? AND (
-              EXISTS (SELECT 1 FROM snapshot s WHERE s.list_id = l.id AND s.is_open = 1)
-              OR EXISTS (SELECT 1 FROM row r WHERE r.list_id = l.id AND {_TO_DO}))
-            ORDER BY l.id""",  # noqa: S608 - a literal
+        f"""SELECT l.id, l.name FROM list l
+            WHERE l.account_id = ? AND l.sid IS NULL AND {_LIST_TO_DO} ORDER BY l.id""",  # noqa: S608 - literals
         (account_id,),
     )
-    return [int(row[0]) for row in found]
+    return {int(number): str(name) for number, name in found}
 
 
 def rows_to_do(run: RunDirectory, list_id: int, limit: int) -> list[Row]:
@@ -196,7 +230,7 @@ def has_invalid_creates(run: RunDirectory, list_id: int | None) -> bool:
 
 def make_row(fields: tuple[Any, ...]) -> Row:
     """A `Row` from the columns of `_ROW`."""
-    return Row(fields[0], Operation(fields[1]), *fields[2:])
+    return make(Row, (fields[0], _OPERATIONS[fields[1]], *fields[2:]))
 
 
 def with_recorded(
@@ -246,14 +280,6 @@ def open_snapshot(run: RunDirectory, list_id: int) -> KeptSnapshot | None:
     with sound(run):
         numbers = frozenset(int(row[0]) for row in untried)
         return KeptSnapshot(list_id, number, taken_at, last_row, unpack(entries), numbers)
-
-
-def next_round(run: RunDirectory, list_id: int) -> int:
-    """The number of the list's next round, from 0."""
-    found = run.reader.execute(
-        "SELECT COALESCE(MAX(round) + 1, 0) FROM snapshot WHERE list_id = ?", (list_id,)
-    ).fetchone()
-    return int(found[0])
 
 
 def first_snapshot(run: RunDirectory, list_id: int) -> tuple[Entry, ...] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -10,7 +10,7 @@ import pytest
 
 from bulkipacl.engine.account import Account
 from bulkipacl.engine.feed import Feed
-from bulkipacl.settings import FAIR_LISTS
+from bulkipacl.settings import FAIR_LISTS, FEED_LISTS
 
 
 @dataclass
@@ -221,4 +221,27 @@ def test_cleared() -> None:
     feed.closed(3, has_more=False)
     assert not feed.committed(3)
     assert take_all(feed) == []
+    assert not feed.has_left(ONE)
+
+
+def test_very_many_lists_are_asked_for_a_few_at_a_time() -> None:
+    """All lists of an account are opened once and in order, few of them known ahead."""
+    asked = 0
+
+    def lists() -> Iterator[int]:
+        nonlocal asked
+        for asked in range(1, 2 * FEED_LISTS + 11):
+            yield asked
+
+    feed = Feed(lambda number, sid: (ONE, lists()))
+    feed.begin([(1, "AC1")])
+    for number in range(1, 2 * FEED_LISTS + 11):
+        assert not feed.is_empty
+        assert feed.take() == (ONE, number)
+        assert feed.has_left(ONE)
+        assert asked <= number + FEED_LISTS
+        feed.closed(number, has_more=False)
+        assert not feed.committed(number)
+    assert feed.take() is None
+    assert feed.is_empty
     assert not feed.has_left(ONE)

@@ -56,9 +56,9 @@ def test_a_new_round_closes_the_one_before(tmp_path: Path) -> None:
     """A list has at most one open round, and its first one is kept for ever."""
     first, second = (Entry(sid_of(1), 1, 32, "a"),), (Entry(sid_of(2), 2, 32, "b"),)
     with make(tmp_path, [draft(1), draft(2, acl=AL2)]) as run:
-        assert views.next_round(run, 1) == 0
+        assert views.list_info(run, 1).rounds == 0
         commit(run, Batch(snapshots=[snapshot(1, 0, 1, first), snapshot(2, 0, 2, first)]))
-        assert views.next_round(run, 1) == 1
+        assert views.list_info(run, 1).rounds == 1
         commit(run, Batch(snapshots=[snapshot(1, 1, 1, second)]))
         opened = views.open_snapshot(run, 1)
         assert opened is not None
@@ -191,7 +191,7 @@ def test_reopen_keeps_what_an_open_round_did_not_attempt(tmp_path: Path) -> None
         for _ in range(2):  # A resume that is cut before it has read the list changes nothing.
             reopen(run)
             assert [row.number for row in views.rows_to_do(run, 1, 9)] == [1, 2, 3, 4]
-            assert views.lists_to_do(run, 1) == [1]
+            assert list(views.lists_to_do(run, 1)) == [1]
             assert views.rows_left(run) == 4
             assert views.rows_left_of_accounts(run) == {1: 4}
             told = [str(one.result.outcome) for one in views.records(run)]
@@ -213,7 +213,7 @@ def test_reopen_keeps_invalid_rows(tmp_path: Path) -> None:
     """A row that was not understood is not tried again."""
     with make(tmp_path, [draft(1), draft(2, problems=(BAD,))]) as run:
         reopen(run)
-        assert views.lists_to_do(run, 1) == [1]
+        assert list(views.lists_to_do(run, 1)) == [1]
         assert [row.number for row in views.rows_to_do(run, 1, 10)] == [1]
 
 

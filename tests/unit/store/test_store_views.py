@@ -170,16 +170,16 @@ def test_lists_to_do(tmp_path: Path) -> None:
     """A list has something to do while a row of it is open, or its round is."""
     drafts = [draft(1), draft(2, acl=AL2), draft(3, account=AC2), draft(4, acl="", list_name="n")]
     with make(tmp_path, drafts) as run:
-        assert views.lists_to_do(run, 1) == [1, 2, 4]
-        assert views.lists_to_do(run, 2) == [3]
-        assert views.lists_to_do(run, 3) == []
+        assert list(views.lists_to_do(run, 1)) == [1, 2, 4]
+        assert list(views.lists_to_do(run, 2)) == [3]
+        assert list(views.lists_to_do(run, 3)) == []
         record(run, 1, 2, 3)
-        assert views.lists_to_do(run, 1) == [4]
-        assert views.lists_to_do(run, 2) == []
+        assert list(views.lists_to_do(run, 1)) == [4]
+        assert list(views.lists_to_do(run, 2)) == []
         commit(run, Batch(snapshots=[snapshot(3, 0, 3)]))
-        assert views.lists_to_do(run, 2) == [3]
+        assert list(views.lists_to_do(run, 2)) == [3]
         commit(run, Batch(closed=[(3, 0)]))
-        assert views.lists_to_do(run, 2) == []
+        assert list(views.lists_to_do(run, 2)) == []
 
 
 def test_what_is_recorded_since(tmp_path: Path) -> None:
@@ -269,10 +269,10 @@ def test_named_and_by_sid_become_one(tmp_path: Path) -> None:
         draft(5, acl="", list_name="branch"),
     ]
     with make(tmp_path, drafts) as run:
-        by_sid = views.lists_to_do(run, 1)[1]
+        by_sid = list(views.lists_to_do(run, 1))[1]
         assert name_lists(run, 1, {1: AL1}) == [by_sid]
         assert [r.number for r in views.rows_to_do(run, by_sid, 9)] == [1, 2, 3]
-        assert views.lists_to_do(run, 1) == [by_sid, 4]
+        assert list(views.lists_to_do(run, 1)) == [by_sid, 4]
         assert {r.list_sid for r in views.records(run, [1, 2, 3])} == {AL1}
         # Another account's list of the same sid is another list.
         assert [r.number for r in views.rows_to_do(run, 3, 9)] == [4]
