@@ -4,9 +4,11 @@ Everything is real but the sending: intake, checks, SQLite, snapshots, governor,
 check, outcomes, report.csv. The answer to a create is made from its request, without a socket; it
 costs some two microseconds, which are counted too. Rows have 50 to a list.
 
-    python benchmarks/machinery.py                       the table: rows and accounts by tens
+    python benchmarks/machinery.py                       the table and the plot: rows and accounts
+                                                         by tens, up to a million rows
+    python benchmarks/machinery.py --full                up to ten million rows, once each
     python benchmarks/machinery.py --rows 100000         one size, three times
-    python benchmarks/machinery.py --rows 50000 --profile out.txt
+    python benchmarks/machinery.py --rows 50000 --profile benchmarks/PROFILE.txt
 
 Each run is a process of its own, so that its peak memory is its own.
 """
@@ -26,11 +28,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
 import orjson
+from plot import draw
 
 from bulkipacl.credentials import load_credentials
 from bulkipacl.engine import apply as library
@@ -58,7 +61,7 @@ _ANSWERED = Reach.ANSWERED
 class _Turn:
     """One turn of the event loop."""
 
-    def __await__(self) -> Iterator[None]:
+    def __await__(self) -> Generator[None, None, None]:
         yield
 
 
@@ -79,9 +82,7 @@ class NullTransport:
         self._made = number = self._made + 1
         _, name, _, address, _, prefix = request.body.replace(b"&", b"=").split(b"=")
         body = _CREATED % (number, name, address, prefix, request.path[-51:-17].encode())
-        return make(
-            Attempt, (_ANSWERED, 201, body, "", None, None, "RQ0", 0.0, 1_700_000_000.0)
-        )
+        return make(Attempt, (_ANSWERED, 201, body, "", None, None, "RQ0", 0.0, 1_700_000_000.0))
 
     async def aclose(self) -> None:
         """Nothing is open."""
@@ -217,7 +218,11 @@ def _in_a_process(rows: int, accounts: int) -> dict[str, Any]:
     return found
 
 
-SIZES = ((10_000, 1), (100_000, 1), (1_000_000, 1), (100_000, 10), (100_000, 100), (100_000, 1_000))
+BY_ROWS = ((10_000, 1), (100_000, 1), (1_000_000, 1))
+BY_ACCOUNTS = ((500_000, 1), (500_000, 10), (500_000, 100), (500_000, 1_000), (500_000, 10_000))
+"""Sizes as (rows, accounts): with ten thousand accounts, each has one list of 50 rows."""
+FULL = (10_000_000, 1)
+PLOT = Path(__file__).with_name("machinery.svg")
 
 
 def main() -> None:
@@ -226,6 +231,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int)
     parser.add_argument("--accounts", type=int, default=1)
     parser.add_argument("--times", type=int, default=3)
+    parser.add_argument("--full", action="store_true")
     parser.add_argument("--profile")
     parser.add_argument("--child", nargs=2, type=int)
     given = parser.parse_args()
@@ -235,15 +241,26 @@ def main() -> None:
             found = run_once(Path(folder), rows, accounts, given.profile)
         sys.stdout.buffer.write(orjson.dumps(found) + b"\n")
         return
-    sizes = SIZES if given.rows is None else ((given.rows, given.accounts),)
+    sizes = [*BY_ROWS, *([FULL] if given.full else []), *BY_ACCOUNTS]
+    if given.rows is not None:
+        sizes = [(given.rows, given.accounts)]
     print(f"# python {sys.version.split()[0]}, {os.cpu_count()} cores; medians of {given.times}")
     print("| rows | accounts | intake | sending | report | CPU us a row | elapsed | peak MB |")
     print("|---|---|---|---|---|---|---|---|")
+    totals = {}
     for rows, accounts in sizes:
-        runs = [_in_a_process(rows, accounts) for _ in range(given.times)]
+        times = 1 if rows == FULL[0] else given.times
+        runs = [_in_a_process(rows, accounts) for _ in range(times)]
+        totals[rows, accounts] = statistics.median(run["total_us"] for run in runs)
         names = ("intake_us", "sending_us", "report_us", "total_us", "elapsed_us", "peak_mb")
         cells = [f"{statistics.median(run[name] for run in runs):.1f}" for name in names]
         print(f"| {rows:,} | {accounts:,} | {' | '.join(cells)} |", flush=True)
+    if given.rows is None:
+        by_rows = [(rows, us) for (rows, accounts), us in totals.items() if accounts == 1]
+        by_accounts = [(n, us) for (rows, n), us in totals.items() if rows == BY_ACCOUNTS[0][0]]
+        series = {"by rows, one account": by_rows, "by accounts, 500,000 rows": by_accounts}
+        title = "CPU of a whole apply but for the wire"
+        PLOT.write_text(draw(title, "rows, or accounts", "us a row", series), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -28,6 +28,8 @@ from bulkipacl.twilio import contract
 CREDENTIALS_REFUSED = "credentials_refused"
 BLOCKED = "blocked"
 
+_ANSWERED = Reach.ANSWERED
+
 
 class Host(Protocol):
     """The run, seen from an account."""
@@ -99,6 +101,7 @@ class Account:
         self._is_confirming = False
         self._tokens = 0
         self._budget = RetryBudget()
+        self._is_untroubled = True
         self._trouble_since: float | None = None
         self._troubled: set[int] = set()
         self._rate_per_s = settings.rate_per_s
@@ -153,26 +156,35 @@ class Account:
     def returned(self, sendable: Sendable, ticket: Ticket, attempt: Attempt) -> None:
         """An attempt ended: the permit is free again, and the sendable is told."""
         self.in_flight -= 1
-        self._learn(sendable, ticket, attempt)
-        if self._throttled and attempt.status != 429:
+        status = attempt.status
+        if attempt.reach is _ANSWERED and status < 500 and status != 429:
+            now_s = self.now()
+            self.governor.on_answered(now_s, ticket, attempt.concurrent, attempt.duration_s)
+            if not (self._is_untroubled and self._is_alive):
+                self._went_well()
+        else:
+            self._learn(sendable, ticket, attempt)
+        if self._throttled and status != 429:
             self._throttled.pop(sendable, None)
-        if sendable is self._suspect and attempt.status not in (401, 403):
+        if sendable is self._suspect and status not in (401, 403):
             self._suspect = None
         sendable.answered(attempt)
 
+    def _went_well(self) -> None:
+        """An answer that was no trouble, of an account that is just found to be alive, or was in
+        trouble."""
+        self._budget.went_well()
+        self._is_untroubled = self._budget.is_full
+        if self._trouble_since is not None or not self._is_alive:
+            self._is_alive = True
+            self._trouble_since = None
+            self._troubled.clear()
+            self._host.hungry(self)
+
     def _learn(self, sendable: Sendable, ticket: Ticket, attempt: Attempt) -> None:
-        """The account's limits and its health, from the answer alone."""
+        """The account's limits and its health, from what is no good answer."""
         status, governor, now_s = attempt.status, self.governor, self.now()
-        if attempt.reach is Reach.ANSWERED and status < 500 and status != 429:
-            governor.on_answered(now_s, ticket, attempt.concurrent, attempt.duration_s)
-            if not self._budget.is_full:
-                self._budget.went_well()
-            if self._trouble_since is not None or not self._is_alive:
-                self._is_alive = True
-                self._trouble_since = None
-                self._troubled.clear()
-                self._host.hungry(self)
-            return
+        self._is_untroubled = False
         if status == 429:
             governor.on_throttled(now_s, ticket, attempt.concurrent, attempt.retry_after_s)
             self._throttled[sendable] = self._throttled.get(sendable, 0) + 1

@@ -214,10 +214,11 @@ class OpenList:
         """Begin what can begin, or close. A loop and not a recursion: a lane can be long."""
         if self._is_turning:
             return
-        if self._turns:
+        turns = self._turns
+        if turns:
             self._is_turning = True
-            while self._turns:
-                self._turn(self._turns.popleft())
+            while turns:
+                self._turn(turns.popleft())
             self._is_turning = False
         if not self.moving:
             self._close_if_done()
