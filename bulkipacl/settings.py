@@ -131,10 +131,19 @@ account that has not answered, or gives nothing but trouble, has one of them."""
 SPARE_FILES = 100
 """Open files that a process needs besides one for each request in flight."""
 
-OPEN_ROWS = 20_000
+OPEN_ROWS = 10_000
+UNREAD_ROWS = 50
+"""No further list is opened while the open ones hold so many rows, each about 1 kB; one that is not
+read yet holds none, and counts as if it held the second number."""
+
+OPEN_MORE = 50
+OPEN_MORE_S = 0.1
+"""Unless more could be sent: then so many lists are opened all the same, each time after so long,
+since the rows that are held may be those of accounts that crawl."""
+
 FAIR_LISTS = 8
-"""Lists that an account has open so that they share it, however many rows each has: as long as all
-open lists together hold fewer rows than the first number."""
+"""Lists that an account has open so that they share it, however many rows each has, as long as
+there is room for them."""
 
 READY_ROWS = 4
 """An account opens another list while those that are open hold fewer rows, not yet sent, than two

@@ -67,6 +67,7 @@ class Account:
         own: its place in its own queue, for what belongs to no list.
         governor: its window and its pace.
         in_flight: requests sent and unanswered.
+        is_alive: it has answered a request.
         is_sated: it can send nothing more until an attempt returns, or it wakes its host.
         stopped: why nothing more is sent, or None.
 
@@ -91,11 +92,11 @@ class Account:
         self.now = host.now
         self._host = host
         self._queue = Turns()
-        self.own = Share(self, 0)
+        self.own = Share(self)
         self._is_hungry = False
         self._timer_at = math.inf
         self._throttled: dict[Sendable, int] = {}
-        self._is_alive = False
+        self.is_alive = False
         self._is_over = False
         self._suspect: Sendable | None = None
         self._is_confirming = False
@@ -160,7 +161,7 @@ class Account:
         if attempt.reach is _ANSWERED and status < 500 and status != 429:
             now_s = self.now()
             self.governor.on_answered(now_s, ticket, attempt.concurrent, attempt.duration_s)
-            if not (self._is_untroubled and self._is_alive):
+            if not (self._is_untroubled and self.is_alive):
                 self._went_well()
         else:
             self._learn(sendable, ticket, attempt)
@@ -175,8 +176,8 @@ class Account:
         trouble."""
         self._budget.went_well()
         self._is_untroubled = self._budget.is_full
-        if self._trouble_since is not None or not self._is_alive:
-            self._is_alive = True
+        if self._trouble_since is not None or not self.is_alive:
+            self.is_alive = True
             self._trouble_since = None
             self._troubled.clear()
             self._host.hungry(self)
@@ -233,12 +234,14 @@ class Account:
 
     # --- what lists, rows and readings ask ------------------------------------------------
 
-    def share(self, rows: int) -> Share:
-        """A place in the queue for one more list, which has so many rows to send."""
-        share = Share(self, rows)
-        self._queue.opened(share)
+    def share(self) -> Share:
+        """A place in the queue for one more list."""
         self._is_hungry = False
-        return share
+        return Share(self)
+
+    def expect(self, place: Place, rows: int) -> None:
+        """A list has so many rows to send."""
+        self._queue.expect(place, rows)
 
     def closed(self, share: Share, *, is_ended: bool) -> None:
         """A list is done with; `is_ended`: all its rows have ended."""
@@ -261,7 +264,7 @@ class Account:
     @property
     def is_well(self) -> bool:
         """Whether it has answered, and nothing but trouble has not come since."""
-        return self._is_alive and self._trouble_since is None
+        return self.is_alive and self._trouble_since is None
 
     @property
     def is_in_trouble(self) -> bool:
@@ -328,8 +331,8 @@ class Share(Place):
 
     __slots__ = ("_account", "retries", "sid")
 
-    def __init__(self, account: Account, rows: int) -> None:
-        super().__init__(rows)
+    def __init__(self, account: Account) -> None:
+        super().__init__()
         self._account = account
         self.sid = account.sid
         self.retries = account.retries
@@ -343,6 +346,15 @@ class Share(Place):
     def is_in_trouble(self) -> bool:
         """Whether the account as a whole gets nothing but trouble."""
         return self._account.is_in_trouble
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the account has answered a request yet."""
+        return self._account.is_alive
+
+    def expect(self, rows: int) -> None:
+        """So many rows more will want to be sent."""
+        self._account.expect(self, rows)
 
     def now(self) -> float:
         """The event loop's time, in seconds."""

@@ -47,7 +47,8 @@ class OpenList:
         known: sids that were there before, or are a row's.
         moving: rows that are on their way, and not waiting for a reading.
         gone: what the API said of a list that is not there any more.
-        rows_count: rows of the round.
+        has_rows: the rows of the round are loaded.
+        rows_count: how many they are.
     """
 
     def __init__(
@@ -55,9 +56,7 @@ class OpenList:
         run: RunPort,
         account: AccountPort,
         info: ListInfo,
-        rows: Sequence[Row],
         *,
-        has_more: bool,
         is_gap: bool = False,
     ) -> None:
         self.account = account
@@ -73,14 +72,10 @@ class OpenList:
         self._next_round = info.rounds
         self._is_gap = is_gap
         self._prior = views.open_snapshot(run.directory, info.id) if info.is_open else None
-        if self._prior is not None:
-            covered = self._prior.last_row
-            has_more = has_more or any(row.number > covered for row in rows)
-            rows = [row for row in rows if row.number <= covered]
-        self._rows = rows
-        self._has_more = has_more
+        self._rows: list[Row] = []
+        self._has_more = False
         self._round: int | None = None
-        self.rows_count = len(rows)
+        self.rows_count = 0
         self._order = Order((), no_gap=False)
         self._turns: deque[RowWork] = deque()
         self._no_room: list[RowWork] = []
@@ -88,13 +83,14 @@ class OpenList:
         self._promised = 0
         self._back = ReadBack(self, run)
         # Rows that have not ended, and whether anything of them was sent that may count.
-        self._pending = dict.fromkeys([row.number for row in rows], False)
+        self._pending: dict[int, bool] = {}
         self._commits = 0
         self._is_halted = False
         self._is_turning = False
         self._is_closed = False
         self._is_waiting = False
         self._has_begun = False
+        self.has_rows = False
 
     def wall_clock(self) -> float:
         """Unix seconds."""
@@ -104,13 +100,33 @@ class OpenList:
 
     def start(self) -> None:
         """Read the list; after a crash not before what was in flight can have landed."""
-        if self._prior is None:
+        prior = self._prior
+        # Until its account has answered, only that: else those that never do would fill memory.
+        if prior is not None or self.account.is_alive:
+            self._take_rows()
+            if not self._rows:
+                self._close(None if prior is None else prior.round)
+                return
+        if prior is None:
             self._read_first()
-        elif not self._rows:
-            self._close(self._prior.round)
         else:
             self._is_waiting = True
             self._run.call_later(self.settle_s, self._read_first)
+
+    def _take_rows(self) -> None:
+        """Load what this round is to do."""
+        if self.has_rows:
+            return
+        self.has_rows = True
+        rows, self._has_more = self._run.rows_of_round(self._id)
+        if self._prior is not None:
+            covered = self._prior.last_row
+            self._has_more = self._has_more or any(row.number > covered for row in rows)
+            rows = [row for row in rows if row.number <= covered]
+        self._rows = rows
+        self.rows_count = len(rows)
+        self._pending = dict.fromkeys([row.number for row in rows], False)
+        self._run.took_rows(self.account, len(rows))
 
     def _read_first(self) -> None:
         if self._is_closed:
@@ -129,6 +145,7 @@ class OpenList:
         if self._is_halted:
             self._close(None)
             return
+        self._take_rows()
         self.state = ListState(entries)
         self.known = {entry.sid for entry in entries}
         if self._prior is not None:
@@ -148,7 +165,9 @@ class OpenList:
         """The list cannot be read: nothing is decided on, nothing is sent."""
         prior, error = self._prior, reading.error or ApiError(0)
         is_gone = reading.reason == LIST_NOT_FOUND
-        if reading.is_dropped:
+        if not reading.is_dropped:
+            self._take_rows()
+        elif prior is None:
             self._has_more = False
         works = [RowWork(row, [], self) for row in self._rows]
         if is_gone or (prior is None and not reading.is_dropped):

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from bulkipacl.engine.decide import ListState
-from bulkipacl.model import ApiError, Attempt, Request, RowResult
+from bulkipacl.model import ApiError, Attempt, Request, Row, RowResult
 from bulkipacl.settings import Settings
 from bulkipacl.store.journal import KeptSnapshot
 from bulkipacl.store.rundir import RunDirectory
@@ -52,6 +52,13 @@ class AccountPort(Protocol):
     def is_in_trouble(self) -> bool:
         """Whether a failure is the account's trouble rather than the request's."""
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether the account has answered a request yet."""
+
+    def expect(self, rows: int) -> None:
+        """So many rows more will want to be sent."""
+
     def now(self) -> float:
         """The event loop's time, in seconds."""
 
@@ -83,6 +90,12 @@ class RunPort(Protocol):
 
     def call_later(self, delay_s: float, call: Callable[[], None]) -> None:
         """Call it from the event loop after so long."""
+
+    def rows_of_round(self, list_id: int) -> tuple[list[Row], bool]:
+        """The rows of a list's next round, and whether it may have more."""
+
+    def took_rows(self, share: AccountPort, count: int) -> None:
+        """A list has loaded so many rows."""
 
     def keep(self, snapshot: KeptSnapshot, then: Callable[[], None]) -> None:
         """Make a snapshot durable, and call `then` once it is."""

@@ -94,13 +94,11 @@ class RowWork:
         "last_word",
         "read_after",
         "reason",
-        "request",
         "row",
         "sends",
         "write",
     )
 
-    request: Request
     write: Write
 
     def __init__(self, row: Row, lane: list[Row], of_list: ListPort) -> None:
@@ -125,16 +123,19 @@ class RowWork:
     def begin(self, write: Write) -> None:
         """Send this."""
         self.write = write
-        operation, wanted, old = write
-        account, base = self._list.account, self._list.base
+        self._list.account.push(self)
+
+    @property
+    def request(self) -> Request:
+        """What to send; made when it is asked for, since rows that wait are many."""
+        operation, wanted, old = self.write
+        sid, base = self._list.account.sid, self._list.base
         if operation is _CREATE:
             _, address, prefix, name = wanted
-            self.request = contract.create(account.sid, base, address, prefix, name)
-        elif operation is Operation.UPDATE:
-            self.request = contract.update(account.sid, base, old or wanted, wanted)
-        else:
-            self.request = contract.delete(account.sid, base, wanted.sid)
-        account.push(self)
+            return contract.create(sid, base, address, prefix, name)
+        if operation is Operation.UPDATE:
+            return contract.update(sid, base, old or wanted, wanted)
+        return contract.delete(sid, base, wanted.sid)
 
     def may_send(self) -> bool:
         """Ask the list, which may have been halted meanwhile."""

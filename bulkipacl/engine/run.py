@@ -23,6 +23,7 @@ from bulkipacl.engine.acl import OpenList
 from bulkipacl.engine.committer import Committer, Offload, in_thread
 from bulkipacl.engine.feed import Feed
 from bulkipacl.engine.naming import Naming
+from bulkipacl.engine.ports import AccountPort
 from bulkipacl.engine.recording import Recorder, hint_for
 from bulkipacl.engine.sampling import Sampler
 from bulkipacl.engine.scheduler import Lane, Scheduler
@@ -31,8 +32,11 @@ from bulkipacl.intake import check_rows
 from bulkipacl.model import ApiError, Learnt, Problem, Row, RowResult
 from bulkipacl.settings import (
     OPEN_LISTS,
+    OPEN_MORE,
+    OPEN_MORE_S,
     OPEN_ROWS,
     ROUND_ROWS,
+    UNREAD_ROWS,
     Settings,
 )
 from bulkipacl.store import views
@@ -83,6 +87,8 @@ class Engine(Recorder):
         self._is_blocked = False
         self._feed = Feed(self._start, lambda: self._open_rows < OPEN_ROWS)
         self._open_rows = 0
+        self._loaded_lists = 0
+        self._is_open_later = False
         self._open: dict[int, _Open] = {}
         self._unsettled: set[int] = set()
         self._naming = Naming(self)
@@ -264,17 +270,39 @@ class Engine(Recorder):
         if not is_over and list_id not in self._unsettled:
             self._feed.queue(account, list_id)
 
-    def _open_lists(self) -> None:
-        """Open lists while there is room."""
+    def _open_lists(self, *, beyond: int = 0) -> None:
+        """Open lists while there is room.
+
+        Args:
+            beyond: so many even if there are rows enough.
+        """
         if self._is_feeding:
             return
         self._is_feeding = True
         while not self.is_stopping and len(self._open) < OPEN_LISTS:
+            rows = self._open_rows + UNREAD_ROWS * (len(self._open) - self._loaded_lists)
+            if rows >= OPEN_ROWS and not beyond:
+                self._open_later()
+                break
+            beyond = max(0, beyond - 1)
             taken = self._feed.take()
             if taken is None:
                 break
             self._open_list(*taken)
         self._is_feeding = False
+
+    def _open_later(self) -> None:
+        """Where accounts are dead or crawl, their rows do not keep others from being opened."""
+        if not self._is_open_later:
+            self._is_open_later = True
+            self._loop.call_later(OPEN_MORE_S, self._open_more, self.now() + OPEN_MORE_S)
+
+    def _open_more(self, due: float) -> None:
+        self._is_open_later = False
+        # A loop that comes too late to this has more to do than it can, whoever waits for it.
+        is_late = self.now() - due > OPEN_MORE_S / 4
+        is_busy = is_late or self._scheduler.is_full or self._scheduler.waiting
+        self._open_lists(beyond=0 if is_busy else OPEN_MORE)
 
     def _open_list(self, account: Account, list_id: int) -> None:
         info = views.list_info(self.directory, list_id)
@@ -284,6 +312,16 @@ class Engine(Recorder):
             names = {} if info.sid else {info.id: info.name}
             self._naming.look_up(account, names, [info.id] if info.sid else [])
             return
+        is_gap = self.settings.no_gap and (
+            self._has_stray_gap or views.has_invalid_creates(self.directory, list_id)
+        )
+        share = account.share()
+        one = OpenList(self, share, info, is_gap=is_gap)
+        self._open[list_id] = _Open(account, share, one)
+        one.start()
+
+    def rows_of_round(self, list_id: int) -> tuple[list[Row], bool]:
+        """The rows of a list's next round, and whether it may have more."""
         rows = views.rows_to_do(self.directory, list_id, ROUND_ROWS)
         has_more = len(rows) == ROUND_ROWS
         if self._is_input_open and self._arrived_to is not None:
@@ -291,14 +329,13 @@ class Engine(Recorder):
             rows = [row for row in rows if row.number <= self._arrived_to]
         if self._checks_rounds:
             rows = self._without_invalid(rows)
-        is_gap = self.settings.no_gap and (
-            self._has_stray_gap or views.has_invalid_creates(self.directory, list_id)
-        )
-        share = account.share(len(rows))
-        self._open_rows += len(rows)
-        one = OpenList(self, share, info, rows, has_more=has_more, is_gap=is_gap)
-        self._open[list_id] = _Open(account, share, one)
-        one.start()
+        return rows, has_more
+
+    def took_rows(self, share: AccountPort, count: int) -> None:
+        """A list has loaded so many rows."""
+        self._open_rows += count
+        self._loaded_lists += 1
+        share.expect(count)
 
     def _without_invalid(self, rows: list[Row]) -> list[Row]:
         """Rows of one list checked against each other, where the whole input could not be."""
@@ -317,7 +354,9 @@ class Engine(Recorder):
         if is_unsettled:
             self._unsettled.add(list_id)
         account, share, one = self._open.pop(list_id)
-        self._open_rows -= one.rows_count
+        if one.has_rows:
+            self._loaded_lists -= 1
+            self._open_rows -= one.rows_count
         account.closed(share, is_ended=round_number is not None)
         if round_number is not None:
             self._committer.batch.closed.append((list_id, round_number))

@@ -69,6 +69,16 @@ class Scheduler:
         self.is_closed = False
         self._is_handling = False
 
+    @property
+    def waiting(self) -> int:
+        """Lanes that may send, and wait for a permit."""
+        return len(self._lanes)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether nothing more can be sent now."""
+        return self.in_flight >= self._limit
+
     def start(self, group: TaskGroup) -> None:
         """Begin; workers are started when there is work for one more, up to the limit."""
         self._group = group

@@ -20,8 +20,8 @@ class Place:
 
     __slots__ = ("rows", "waiting")
 
-    def __init__(self, rows: int) -> None:
-        self.rows = rows
+    def __init__(self) -> None:
+        self.rows = 0
         self.waiting: deque[Sendable] = deque()
 
 
@@ -43,9 +43,10 @@ class Turns:
         self._ring: deque[Place] = deque()
         self._first: Sendable | None = None
 
-    def opened(self, place: Place) -> None:
-        """A list has a place from now on."""
-        self.rows += place.rows
+    def expect(self, place: Place, rows: int) -> None:
+        """A list has so many rows to send."""
+        place.rows += rows
+        self.rows += rows
 
     def closed(self, place: Place, *, is_ended: bool) -> None:
         """Its list is done with; `is_ended`: so are the rows that were not sent."""

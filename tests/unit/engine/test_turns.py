@@ -20,7 +20,7 @@ def popped(turns: Turns) -> list[Any]:
 
 def test_lists_take_turns() -> None:
     """A long list does not keep a short one waiting; each list's rows stay in their order."""
-    turns, large, small = Turns(), Place(100), Place(2)
+    turns, large, small = Turns(), Place(), Place()
     for number in range(4):
         turns.push(large, one(f"L{number}"))
     turns.push(small, one("S0"))
@@ -32,7 +32,7 @@ def test_lists_take_turns() -> None:
 
 def test_what_is_put_first_comes_first() -> None:
     """A request that decides whether the account goes on overtakes all others."""
-    turns, place = Turns(), Place(1)
+    turns, place = Turns(), Place()
     turns.push(place, one("later"))
     turns.put_first(one("first"))
     assert popped(turns) == ["first", "later"]
@@ -40,9 +40,9 @@ def test_what_is_put_first_comes_first() -> None:
 
 def test_rows_that_are_still_to_be_sent() -> None:
     """They are counted down by what is sent; what is sent again does not count below nothing."""
-    turns, first, second = Turns(), Place(2), Place(5)
-    turns.opened(first)
-    turns.opened(second)
+    turns, first, second = Turns(), Place(), Place()
+    turns.expect(first, 2)
+    turns.expect(second, 5)
     assert turns.rows == 7
     for _ in range(4):
         turns.push(first, one("again and again"))
@@ -57,9 +57,9 @@ def test_rows_that_are_still_to_be_sent() -> None:
 
 def test_drained() -> None:
     """All that waited is handed back, and nothing is left."""
-    turns, place = Turns(), Place(0)
+    turns, place = Turns(), Place()
     turns.push(place, one("a"))
-    turns.push(Place(0), one("b"))
+    turns.push(Place(), one("b"))
     turns.put_first(one("c"))
     assert list(map(str, turns.drain())) == ["c", "a", "b"]
     assert turns.size == 0
