@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+BENCH_READY := $(VENV)/.bench-ready
 TEST_FOLDERS = $(sort $(dir $(shell find tests -name '*.py')))
 
-.PHONY: setup demo test explore campaign bench-limits bench-machinery check format clean
+.PHONY: setup demo test explore campaign bench bench-limits bench-machinery check format clean
 
 setup: $(READY)
 
@@ -32,6 +33,14 @@ explore: $(READY)
 # Faults by the hundred thousand, and 300 times kill -9: about 20 minutes.
 campaign: $(READY)
 	$(BIN)/python benchmarks/campaign.py --vendor
+
+# `apply` beside its peers, over plain HTTP and TLS: about 15 minutes. They are installed for it alone.
+bench: $(BENCH_READY)
+	$(BIN)/python benchmarks/bench.py
+
+$(BENCH_READY): $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group bench
+	@touch $@
 
 # How near to hidden limits our governor and others keep: about 5 minutes.
 bench-limits: $(READY)
