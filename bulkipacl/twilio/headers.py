@@ -21,7 +21,7 @@ import math
 import os
 import re
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 
@@ -31,7 +31,7 @@ from multidict import istr
 
 from bulkipacl import __version__
 from bulkipacl.credentials import Credential, CredentialMap
-from bulkipacl.model import Attempt, Reach, Request
+from bulkipacl.model import Attempt, Reach, Request, make
 from bulkipacl.settings import MAX_BODY_BYTES, Settings
 from bulkipacl.twilio.hosts import BaseUrl
 
@@ -52,9 +52,9 @@ STALE_TRIES = 10
 itself, so more than one unfit connection in a row is already strange."""
 
 # Ready-made keys: a plain str is case-folded at every lookup.
-_RETRY_AFTER = istr("Retry-After")
-_CONCURRENT = istr("Twilio-Concurrent-Requests")
-_ID = istr("Twilio-Request-Id")
+RETRY_AFTER = istr("Retry-After")
+CONCURRENT = istr("Twilio-Concurrent-Requests")
+REQUEST_ID = istr("Twilio-Request-Id")
 _ENCODING = istr("Content-Encoding")
 
 
@@ -186,19 +186,25 @@ def read_answer(
             body = decode(body, encoding)
         except (BodyEncodingError, BodyTooLargeError) as exc:
             reach, error, body = Reach.MAYBE_SENT, error_text(exc), b""
-    hint = headers.get(_RETRY_AFTER)
-    concurrent = headers.get(_CONCURRENT)
-    request_id = headers.get(_ID)
-    return Attempt(
-        reach,
-        status,
-        body,
-        error,
-        None if hint is None else retry_after_s(hint, finished_at),
-        int(concurrent) if concurrent and _is_short(concurrent, 9, str.isdigit) else None,
-        request_id if request_id and _is_short(request_id, 64, str.isalnum) else "",
-        duration_s,
-        finished_at,
+    hint = headers.get(RETRY_AFTER)
+    count = headers.get(CONCURRENT, "")
+    request_id = headers.get(REQUEST_ID, "")
+    return make(
+        Attempt,
+        (
+            reach,
+            status,
+            body,
+            error,
+            None if hint is None else retry_after_s(hint, finished_at),
+            # Both end up in reports: only what can be meant is kept.
+            int(count) if count.isdigit() and count.isascii() and len(count) <= 9 else None,
+            request_id
+            if request_id.isalnum() and request_id.isascii() and len(request_id) <= 64
+            else "",
+            duration_s,
+            finished_at,
+        ),
     )
 
 
@@ -320,11 +326,6 @@ def error_text(exc: BaseException) -> str:
         case OSError():
             return f"the connection was lost: {_os_words(exc)}"
     return f"the exchange failed: {type(exc).__name__}"
-
-
-def _is_short(text: str, longest: int, kind: Callable[[str], bool]) -> bool:
-    """Whether a field is ASCII, of one kind of character and not too long to be kept."""
-    return len(text) <= longest and text.isascii() and kind(text)
 
 
 def timeout_text(exc: TimeoutError, settings: Settings) -> str:

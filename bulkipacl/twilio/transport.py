@@ -1,7 +1,7 @@
 """The seam between the engine and the wire: one request in, one `Attempt` out.
 
 There are two sides, held to the same behaviour by one contract test: the lane (`lane.py`), which
-is three times as fast, and the session (`session.py`), which uses nothing but documented aiohttp.
+costs a quarter, and the session (`session.py`), which uses nothing but documented aiohttp.
 
 What this does not do: no retry, no redirect, no cookie, no limit on rate. The credential goes to
 the configured host alone: the whole target is made here from `BaseUrl` and the request's path.

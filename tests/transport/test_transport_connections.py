@@ -76,17 +76,17 @@ async def test_a_connection_closed_while_idle_is_left_alone(kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("extra", "connections"),
+    ("extra", "is_kept_by"),
     [
-        (POISON, 3),
-        (b"\0\0\0", 3),
-        # Not yet a message: each exchange has a parser of its own, so it is forgotten.
-        (b"\r\n\r\nHT", 1),
+        (POISON, ""),
+        (b"\0\0\0", ""),
+        # Not yet a message. ClientSession has a parser for each exchange, so that it is forgotten.
+        (b"\r\n\r\nHT", "session"),
     ],
     ids=["an answer", "garbage", "a beginning"],
 )
 async def test_what_follows_an_answer_never_answers_the_next(
-    kind: str, extra: bytes, connections: int
+    kind: str, extra: bytes, is_kept_by: str
 ) -> None:
     """A server that goes on talking has its connection dropped, before it is written to."""
     peers: list[Peer] = []
@@ -102,7 +102,7 @@ async def test_what_follows_an_answer_never_answers_the_next(
             assert len(server.requests) == number
             # Nothing turns the loop between this and the next request: it lies there unread.
             peers[-1].say(extra)
-        assert server.connections == connections
+        assert server.connections == (1 if kind == is_kept_by else 3)
 
 
 async def test_what_has_been_read_unasked_never_answers_the_next(kind: str) -> None:
@@ -366,3 +366,20 @@ async def test_every_part_of_the_trial_counts(monkeypatch: pytest.MonkeyPatch) -
     with monkeypatch.context() as patch:
         patch.setattr("aiohttp.client_proto.ResponseHandler.data_received", lambda self, data: None)
         assert lane.find_problem(loop) == "TimeoutError in the trial"
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            "aiohttp.client_proto.ResponseHandler.connection_lost", lambda self, exc: None
+        )
+        assert lane.find_problem(loop) == "TimeoutError in the trial"
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            "aiohttp.client_proto.ResponseHandler.connection_lost",
+            lambda self, exc: self.feed_data(("an answer", "a body")),
+        )
+        assert lane.find_problem(loop) == "the end of a connection goes unnoticed"
+    with monkeypatch.context() as patch:
+        patch.delattr("aiohttp.connector.Connection.close")
+        assert lane.find_problem(loop) == "Connection.close is missing"
+    with monkeypatch.context() as patch:
+        patch.delattr("select.poll")
+        assert lane.find_problem(loop) == "the system has no poll"

@@ -71,6 +71,17 @@ async def reset_in_body(peer: Peer) -> None:
     peer.reset()
 
 
+def half_closed(data: bytes) -> Script:
+    """A script that sends this and then says that no more will follow, but still listens."""
+
+    async def script(peer: Peer) -> None:
+        await peer.send(data)
+        peer.writer.write_eof()
+        await peer.gone()
+
+    return script
+
+
 async def hang(peer: Peer) -> None:
     await asyncio.sleep(5)
 
@@ -162,6 +173,13 @@ CASES = {
         201,
         is_kept=False,
     ),
+    "said to be kept": answered(
+        wire(OK_HEAD + b"CONNECTION: Keep-Alive\r\nContent-Length: 14\r\n\r\n" + JSON), 201
+    ),
+    "half-closed": answered(
+        half_closed(OK_HEAD + b"Content-Length: 14\r\n\r\n" + JSON), 201, is_kept=False
+    ),
+    "ended by half-closing": answered(half_closed(OK_HEAD + b"\r\n" + JSON), 201, is_kept=False),
     "ended by closing": answered(
         wire(OK_HEAD + b"Connection: close\r\n\r\n" + JSON, close=True), 201, is_kept=False
     ),
@@ -201,6 +219,10 @@ CASES = {
     "closed in a chunk": maybe(wire(CHUNKED + b"e\r\n" + JSON[:5], close=True), 201),
     "closed before the last chunk": maybe(
         wire(CHUNKED + b"e\r\n" + JSON + b"\r\n", close=True), 201
+    ),
+    "half-closed in the head": maybe(half_closed(b"HTTP/1.1 201 Created\r\nContent-")),
+    "half-closed in the body": maybe(
+        half_closed(OK_HEAD + b"Content-Length: 14\r\n\r\n" + JSON[:5]), 201
     ),
     "reset in the body": maybe(reset_in_body, 201),
     "no answer": maybe(hang),
