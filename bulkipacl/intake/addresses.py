@@ -2,18 +2,25 @@
 
 Not here: what to say about an address that cannot be read (`fields`).
 
-    read_block     address and prefix of a well-formed pair of texts; the hot path
+    read_block     address and prefix of a well-formed pair of texts
+    read_plain     those of many such pairs, where none gives cause for a warning; the hot path
     host_bits      the part of an address that its prefix leaves over
     special_range  what a block touches that the public Internet does not route
 """
 
 from __future__ import annotations
 
+import struct
 from bisect import bisect_right
+from collections.abc import Sequence
+from itertools import repeat
 from socket import AF_INET, inet_pton
+from typing import cast
 
 PREFIXES = {str(prefix): prefix for prefix in range(1, 33)}
 """Prefix texts; 0 is not one: the API stores it silently as /32 (one report)."""
+
+_PREFIX_OR_32 = {**PREFIXES, "": 32}
 
 HOST_MASKS = tuple((1 << (32 - prefix)) - 1 for prefix in range(33))
 """Per prefix, the bits of an address that it leaves open."""
@@ -34,6 +41,33 @@ def read_block(text: str, prefix_text: str) -> tuple[int, int | None] | None:
         return (address, PREFIXES[prefix_text] if prefix_text else None)
     except (OSError, ValueError, KeyError):
         return None
+
+
+def read_plain(
+    texts: Sequence[str], prefix_texts: Sequence[str]
+) -> tuple[Sequence[int], Sequence[int]] | None:
+    """Addresses and prefixes of many texts, no prefix meaning /32; about 0.4 us each.
+
+    None where one of them is unusual in any way, a prefix behind a slash included, or gives cause
+    for a warning.
+    """
+    try:
+        packed = b"".join(map(inet_pton, repeat(AF_INET), texts))
+    except (OSError, ValueError):
+        return None
+    addresses = struct.unpack(f">{len(texts)}I", packed)
+    if not any(prefix_texts):
+        prefixes = [32] * len(texts)
+    elif None in (found := list(map(_PREFIX_OR_32.get, prefix_texts))):
+        return None
+    else:
+        prefixes = cast("list[int]", found)
+    if prefixes.count(32) == len(prefixes):
+        # The blocks of one address: what `is_plain` asks of each.
+        is_fine = _INSIDE.isdisjoint(map(bisect_right, repeat(_BOUNDS), addresses))
+    else:
+        is_fine = all(map(is_plain, addresses, prefixes))
+    return (addresses, prefixes) if is_fine else None
 
 
 def host_bits(address: int, prefix: int) -> int:
@@ -67,6 +101,7 @@ _SPECIAL = (
 
 _BOUNDS = tuple(bound for cidr, _, _ in _SPECIAL for bound in _block(cidr))
 """First address and the one after the last, range by range: an odd place is inside a range."""
+_INSIDE = frozenset(range(1, len(_BOUNDS), 2))
 
 
 def is_plain(address: int, prefix: int) -> bool:

@@ -2,17 +2,26 @@
 
 Not here: bytes and formats (`readers`), rows against each other (`crosscheck`).
 
-A record takes one of two ways. The quick way (`Checker.draft`) accepts what is plainly right,
-in about 2 us, and gives up at the first unusual thing. The patient way (`Checker.explain`) then
-starts again from the texts and collects every problem. What the quick way accepts, the patient
-way accepts with the same Draft: a property test holds the two together.
+A record takes one of three ways. Many at once that all are plainly right (`Checker.plain`) are
+judged column by column, in about 1 us each. Where one of them is not, each goes the quick way by
+itself (`Checker.draft`), in about 2 us, which gives up at the first unusual thing. The patient way
+(`Checker.explain`) then starts again from the texts and collects every problem. What one way
+accepts, the next one accepts with the same Draft: property tests hold the three together.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from itertools import count, repeat
+from typing import NamedTuple, cast
 
-from bulkipacl.intake.addresses import host_bits, is_plain, read_block, special_range
+from bulkipacl.intake.addresses import (
+    host_bits,
+    is_plain,
+    read_block,
+    read_plain,
+    special_range,
+)
 from bulkipacl.intake.columns import FIELDS
 from bulkipacl.intake.defaults import Defaults, fill_template
 from bulkipacl.intake.fields import (
@@ -130,6 +139,54 @@ class Checker:
                 None, None, raw, problems,
             ),
         )  # fmt: skip
+
+    def plain(
+        self,
+        lines: Sequence[int],
+        row: int,
+        columns: Sequence[Sequence[str]],
+        raws: Sequence[bytes],
+    ) -> list[Draft] | None:
+        """The Drafts of records that are all plainly right; None where one of them may not be.
+
+        Args:
+            row: the number of the first record in the run.
+            columns: the records' texts, one sequence for each of `columns.FIELDS`.
+        """
+        words, accounts, lists, list_names, sids, ips, bits, names, *matches = columns
+        operations = list(map(self._operations.get, words))
+        if any(sids) or any(map(any, matches)) or None in operations:
+            return None
+        blocks = read_plain(ips, bits)
+        targets = self._targets(list(zip(accounts, lists, list_names, strict=True)))
+        if blocks is None or targets is None:
+            return None
+        stripped: list[str | None] = list(map(str.strip, names))
+        if max(map(len, names)) > MAX_NAME_CHARS or not "".join(names).isprintable():
+            return None
+        if "" in stripped:
+            if _UPDATE in operations:
+                return None
+            parts = zip(stripped, operations, *blocks, count(row))
+            stripped = [
+                name or (self._fill(address, prefix, number) if asks == _CREATE else None)
+                for name, asks, address, prefix, number in parts
+            ]
+        nothing = repeat(None)
+        fields = zip(
+            lines, operations, *zip(*targets, strict=True), nothing, *blocks, stripped,
+            nothing, nothing, raws, repeat(()),
+        )  # fmt: skip
+        return list(map(_new, repeat(Draft), fields))
+
+    def _targets(self, keys: Sequence[tuple[str, str, str]]) -> list[tuple[str, str, str]] | None:
+        """Account and list of each of these; None where one of them needs explaining."""
+        found = list(map(self.targets.get, keys))
+        if None in found:
+            # Kept here, because a full memory of targets is emptied in between.
+            known = {key: self.targets.get(key) or self._target(key) for key in set(keys)}
+            found = [known[key] for key in keys]
+        return None if None in found else cast("list[tuple[str, str, str]]", found)
 
     def explain(
         self, line: int, row: int, texts: Texts, raw: bytes, found: tuple[Problem, ...] = ()

@@ -8,8 +8,10 @@ Not here: recognising the format (`formats`), arrays (`json_arrays`), judging a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from operator import itemgetter
+from types import NoneType
 from typing import Any, NamedTuple, cast
 
 import orjson
@@ -26,12 +28,20 @@ _KEPT_SHAPES = 200
 _KEPT_SHAPE_KEYS = 64
 """Sets of keys whose mapping is kept; records of one file have few, and hostile ones no end."""
 
+_GROUP = 100
+"""Lines judged at once: past it a line gets no cheaper, and one odd line makes its group dear."""
+
 _PREFIX_FIELDS = frozenset({"cidr_prefix_length", "match_cidr_prefix_length"})
 
 
 class _Shape(NamedTuple):
-    """How to take a record's values out of an object with certain keys."""
+    """How to take a record's values out of an object with certain keys.
 
+    Attributes:
+        keys: per field of `FIELDS` its key, or None.
+    """
+
+    keys: tuple[str | None, ...]
     pick: Callable[[Any], tuple[Any, ...]]
     twice: tuple[tuple[str, str, str], ...]
 
@@ -79,6 +89,29 @@ class ObjectReader:
             return self._checker.explain(place, row, texts, raw, tuple(found))
         return self._checker.draft(place, row, texts, raw)
 
+    def plain(self, line: int, values: list[Any], raws: list[bytes]) -> list[Draft] | None:
+        """The Drafts of values that are alike and all plainly right; None where one may not be.
+
+        Args:
+            line: that of the first; the others follow, a line each.
+        """
+        if set(map(type, values)) != {dict}:
+            return None
+        keys = tuple(values[0])
+        shape = self._shapes.get(keys) or self._shape(keys)
+        if shape.twice or list(map(tuple, values)).count(keys) != len(values):
+            return None
+        columns: list[Sequence[str]] = []
+        for field, key in zip(FIELDS, shape.keys, strict=True):
+            column = None if key is None else _texts(field, list(map(itemgetter(key), values)))
+            if key is not None and column is None:
+                return None
+            columns.append(column or [""] * len(values))
+        lines = range(line, line + len(values))
+        drafts = self._checker.plain(lines, self.row, columns, raws)
+        self.row += len(drafts or ())
+        return drafts
+
     def skip_row(self) -> None:
         """Counts a row that was answered without its value."""
         self.row += 1
@@ -90,8 +123,8 @@ class ObjectReader:
                 self._seen.add(key)
                 self.columns.append(key)
         mapping = map_columns(keys)
-        picked = (None if place is None else keys[place] for place in mapping.places)
-        shape = _Shape(itemgetter(*picked), mapping.twice)
+        picked = tuple(None if place is None else keys[place] for place in mapping.places)
+        shape = _Shape(picked, itemgetter(*picked), mapping.twice)
         if len(keys) <= _KEPT_SHAPE_KEYS:
             if len(self._shapes) >= _KEPT_SHAPES:
                 self._shapes.clear()
@@ -112,6 +145,16 @@ def _without_doubles(
             why = f"the keys {first[:40]!a} and {second[:40]!a} both mean {field}"
             found.append(make(field, str(record[second])[:80], "field_twice", why, "keep one"))
     return tuple(settled)
+
+
+def _texts(field: str, values: list[Any]) -> Sequence[str] | None:
+    """The texts of a field's values; None where one of them is of a type that needs explaining."""
+    types = set(map(type, values))
+    if types == {str}:
+        return values
+    if types <= ({str, int, NoneType} if field in _PREFIX_FIELDS else {str, NoneType}):
+        return ["" if value is None else str(value) for value in values]
+    return None
 
 
 def _as_text(field: str, value: object, found: list[Problem]) -> str:
@@ -135,7 +178,12 @@ def _as_text(field: str, value: object, found: list[Problem]) -> str:
 
 
 def read_lines(source: Peekable, objects: ObjectReader) -> Iterator[Draft]:
-    """One Draft for each line that is not blank; about 4 us each."""
+    """One Draft for each line that is not blank; about 3 us each."""
+    return chain.from_iterable(_groups(source, objects))
+
+
+def _groups(source: Peekable, objects: ObjectReader) -> Iterator[list[Draft]]:
+    """The Drafts, some at once; none of them waits for what has not arrived yet."""
     blocks = LineBlocks(source)
     line = 0
     while True:
@@ -144,27 +192,43 @@ def read_lines(source: Peekable, objects: ObjectReader) -> Iterator[Draft]:
         except LongLineError as exc:
             line += 1
             objects.skip_row()
-            yield long_line(line, exc.start)
+            yield [long_line(line, exc.start)]
             continue
         except CorruptError as exc:
             objects.skip_row()
-            yield cut_off(line + 1, blocks.rest, exc)
+            yield [cut_off(line + 1, blocks.rest, exc)]
             return
         if not block:
             return
         lines = block.split(b"\n")
         if not lines[-1]:
             lines.pop()  # what follows the last line's end
-        for text in lines:
-            line += 1
-            try:
-                value = orjson.loads(text)
-            except orjson.JSONDecodeError as exc:
-                if text.strip():
-                    objects.skip_row()
-                    yield _unparsed(line, text, exc)
-                continue
-            yield objects.draft(line, value, text)
+        for start in range(0, len(lines), _GROUP):
+            group = lines[start : start + _GROUP]
+            yield _plain(line + 1, group, objects) or _each(line + 1, group, objects)
+            line += len(group)
+
+
+def _plain(line: int, group: list[bytes], objects: ObjectReader) -> list[Draft] | None:
+    """The Drafts of lines that are all plainly right; None where one of them may not be."""
+    try:
+        return objects.plain(line, list(map(orjson.loads, group)), group)
+    except orjson.JSONDecodeError:
+        return None
+
+
+def _each(line: int, group: list[bytes], objects: ObjectReader) -> list[Draft]:
+    drafts: list[Draft] = []
+    for number, text in enumerate(group, line):
+        try:
+            value = orjson.loads(text)
+        except orjson.JSONDecodeError as exc:
+            if text.strip():
+                objects.skip_row()
+                drafts.append(_unparsed(number, text, exc))
+            continue
+        drafts.append(objects.draft(number, value, text))
+    return drafts
 
 
 def _unparsed(line: int, text: bytes, exc: orjson.JSONDecodeError) -> Draft:

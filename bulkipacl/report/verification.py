@@ -10,7 +10,7 @@ It repairs nothing and asks nobody: neither the input nor the API is needed.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -19,10 +19,9 @@ from bulkipacl.errors import StoreError
 from bulkipacl.model import Evidence, Operation, Outcome
 from bulkipacl.report.cells import encode, printable, shorten
 from bulkipacl.report.compare import Comparison, Found, Wanted, csv_lines
-from bulkipacl.report.lines import CsvLines
 from bulkipacl.report.rejects import REJECTS_NAME, reject_lines
 from bulkipacl.report.words import counted, source_name
-from bulkipacl.report.writers import REPORT_NAME, csv_layout, report_header
+from bulkipacl.report.writers import REPORT_NAME, csv_layout, report_header, report_lines
 from bulkipacl.store import views
 from bulkipacl.store.connection import RESTORE
 from bulkipacl.store.rundir import DATABASE, RunDirectory
@@ -191,10 +190,7 @@ def _store(run: RunDirectory) -> Iterator[str]:
 
 def _report(run: RunDirectory) -> Iterator[str]:
     layout = csv_layout(run)
-    lines = CsvLines(layout)
-    wanted = (
-        Wanted(_as_read(lines.cells(record)), record.result.number) for record in views.records(run)
-    )
+    wanted = (Wanted(_as_read(cells), int(cells[0])) for cells in report_lines(run, layout))
     path = run.path / REPORT_NAME
     if not path.is_file():
         yield f"{REPORT_NAME} is missing"
@@ -246,10 +242,10 @@ def _header_differences(name: str, found: Found | None, header: list[str]) -> It
         yield f"{name}:1: this is not the header that this run's file has"
 
 
-def _as_read(cells: list[str]) -> list[str]:
+def _as_read(cells: Sequence[str]) -> list[str]:
     """Cells as they are once they were written and read."""
     if "".join(cells).isascii():
-        return cells
+        return list(cells)
     return [encode(text).decode("utf-8", "surrogateescape") for text in cells]
 
 

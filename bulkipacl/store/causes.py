@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from bulkipacl.model import GOOD_OUTCOMES, Cause, Outcome
+from bulkipacl.model import GOOD_OUTCOMES, Cause, Outcome, RowResult
 from bulkipacl.store.missing import Missing
 from bulkipacl.store.rundir import RunDirectory
 
@@ -70,34 +70,44 @@ def _recorded_causes(run: RunDirectory) -> list[Cause]:
     ]
 
 
+# What such a row means follows from its account and from whether its list's open snapshot covers
+# it. By list first, which is the order of the index; then by account, so that of millions of lists
+# no more lines come here than there are accounts.
+_MISSING = """
+SELECT list_id, a.sid, SUM(rows), MIN(first) FROM (
+    SELECT r.list_id, l.account_id, r.number <= COALESCE(s.last_row, 0) AS is_covered,
+           COUNT(*) AS rows, MIN(r.number) AS first
+    FROM row r JOIN list l ON l.id = r.list_id
+    LEFT JOIN snapshot s ON s.list_id = r.list_id AND s.is_open = 1
+    WHERE NOT EXISTS (SELECT 1 FROM outcome o WHERE o.number = r.number)
+    GROUP BY r.list_id, is_covered)
+JOIN account a ON a.id = account_id GROUP BY account_id, is_covered
+"""
+
+
 def _missing_causes(run: RunDirectory, missing: Missing) -> list[Cause]:
-    """Rows without an outcome, counted per list and then by what that means."""
-    found = run.reader.execute(
-        """SELECT r.list_id, a.sid, r.number <= COALESCE(s.last_row, 0), COUNT(*), MIN(r.number)
-           FROM row r JOIN list l ON l.id = r.list_id JOIN account a ON a.id = l.account_id
-           LEFT JOIN snapshot s ON s.list_id = r.list_id AND s.is_open = 1
-           WHERE NOT EXISTS (SELECT 1 FROM outcome o WHERE o.number = r.number)
-           GROUP BY 1, 3"""
+    """Rows without an outcome, counted by what that means. About 2 us for each of them."""
+    causes = (
+        _missing_cause(missing.result(first, list_id, account_sid), rows)
+        for list_id, account_sid, rows, first in run.reader.execute(_MISSING)
     )
-    causes = []
-    for list_id, account_sid, _, rows, first in found:
-        result = missing.result(first, list_id, account_sid)
-        causes.append(
-            Cause(
-                outcome=result.outcome,
-                reason=result.reason,
-                status=result.status,
-                code=result.code,
-                message=result.message,
-                suggestion=result.suggestion,
-                rows=rows,
-                first_row=first,
-                first_source="",
-                first_line=0,
-                is_missing=True,
-            )
-        )
     return [replace(cause, **_place(run, cause.first_row)) for cause in _merged(causes)]
+
+
+def _missing_cause(result: RowResult, rows: int) -> Cause:
+    return Cause(
+        outcome=result.outcome,
+        reason=result.reason,
+        status=result.status,
+        code=result.code,
+        message=result.message,
+        suggestion=result.suggestion,
+        rows=rows,
+        first_row=result.number,
+        first_source="",
+        first_line=0,
+        is_missing=True,
+    )
 
 
 def _place(run: RunDirectory, number: int) -> dict[str, Any]:

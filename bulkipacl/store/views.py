@@ -1,34 +1,31 @@
 """What is asked of a run directory: rows to carry out, rows with their outcomes, counts, causes.
 
-Reading only. What a row without an outcome means is derived in `missing.py`, and why rows did not
-end well is counted in `causes.py`.
+Reading only. What a row without an outcome means is derived in `missing.py`, rows with their
+outcomes are put together in `records.py`, and why rows did not end well is counted in `causes.py`.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 from bulkipacl.model import (
     Entry,
-    Evidence,
     Operation,
     Outcome,
     Row,
-    RowRecord,
-    RowResult,
     SourceInfo,
     Summary,
     make,
 )
 from bulkipacl.settings import FEED_LISTS
 from bulkipacl.store.causes import causes_of
-from bulkipacl.store.facts import add_up, get_meta, set_meta, sound
+from bulkipacl.store.facts import get_meta, set_meta, sound
 from bulkipacl.store.journal import KeptSnapshot, unpack
 from bulkipacl.store.missing import Missing
+from bulkipacl.store.records import records
 from bulkipacl.store.rundir import RunDirectory
 from bulkipacl.store.samples import last_of_each
 
@@ -37,12 +34,12 @@ __all__ = [
     "Missing",
     "account_sid",
     "accounts",
-    "add_up",
     "first_snapshot",
     "get_meta",
     "has_invalid_creates",
     "invalid_rows",
     "list_info",
+    "list_of_sid",
     "lists_to_do",
     "make_row",
     "open_rows",
@@ -71,14 +68,6 @@ _TO_DO = """NOT EXISTS
 _LIST_TO_DO = f"""(
  EXISTS (SELECT 1 FROM snapshot s WHERE s.list_id = l.id AND s.is_open = 1)
  OR EXISTS (SELECT 1 FROM row r WHERE r.list_id = l.id AND {_TO_DO}))"""  # noqa: S608 - a literal
-
-_RECORD = """
-SELECT r.number, r.source_id, r.line, r.operation, r.list_id, r.sid, r.address, r.prefix, r.name,
-       r.match_address, r.match_prefix, r.raw,
-       o.outcome, o.evidence, o.reason, o.status, o.code, o.message, o.more_info, o.attempts,
-       o.request_id, o.finished_at, o.duration_ms, o.suggestion, o.sid, o.address, o.prefix, o.name
-FROM row r LEFT JOIN outcome o ON o.number = r.number
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,11 +139,12 @@ def rows_left(run: RunDirectory) -> int:
     return row_count(run) - int(found.fetchone()[0])
 
 
-def rows_left_of_accounts(run: RunDirectory) -> dict[int, int]:
-    """Rows still to be done, by account number; about 0.3 us for each row of the run."""
+def rows_left_of_accounts(run: RunDirectory, after: int = 0) -> dict[int, int]:
+    """Rows still to be done behind row `after`, by account number; about 0.3 us for each row."""
     found = run.reader.execute(
         f"""SELECT l.account_id, COUNT(*) FROM row r JOIN list l ON l.id = r.list_id
-            WHERE {_TO_DO} GROUP BY 1"""  # noqa: S608 - a literal
+            WHERE r.number > ? AND {_TO_DO} GROUP BY 1""",  # noqa: S608 - a literal
+        (after,),
     )
     return {int(number): int(rows) for number, rows in found}
 
@@ -170,6 +160,14 @@ def list_info(run: RunDirectory, list_id: int) -> ListInfo:
     ).fetchone()
     number, account_id, sid, name, rounds, is_open = found
     return ListInfo(number, account_id, sid, name, rounds, bool(is_open))
+
+
+def list_of_sid(run: RunDirectory, account_id: int, sid: str) -> int:
+    """The number of the list that has this sid in this account, which is there."""
+    found = run.reader.execute(
+        "SELECT id FROM list WHERE account_id = ? AND sid = ?", (account_id, sid)
+    ).fetchone()
+    return int(found[0])
 
 
 def lists_to_do(run: RunDirectory, account_id: int) -> Iterator[int]:
@@ -289,51 +287,6 @@ def first_snapshot(run: RunDirectory, list_id: int) -> tuple[Entry, ...] | None:
     ).fetchone()
     with sound(run):
         return unpack(found[0]) if found else None
-
-
-def records(run: RunDirectory, numbers: Iterable[int] | None = None) -> Iterator[RowRecord]:
-    """Every row with its outcome, in row order; or those of the given numbers, in their order.
-
-    Constant memory. About 4 us a row.
-    """
-    missing = Missing(run)
-    names = _list_names(run)
-    with sound(run):
-        if numbers is None:
-            for fields in run.reader.execute(f"{_RECORD} ORDER BY r.number"):
-                yield _record(fields, names, missing)
-        else:
-            for number in numbers:
-                for fields in run.reader.execute(f"{_RECORD} WHERE r.number = ?", (number,)):
-                    yield _record(fields, names, missing)
-
-
-def _list_names(run: RunDirectory) -> Callable[[int], tuple[str, str, str]]:
-    @lru_cache(maxsize=4_096)
-    def names(list_id: int) -> tuple[str, str, str]:
-        found = run.reader.execute(
-            """SELECT a.sid, COALESCE(l.sid, ''), COALESCE(l.name, '') FROM list l
-               JOIN account a ON a.id = l.account_id WHERE l.id = ?""",
-            (list_id,),
-        ).fetchone()
-        return (str(found[0]), str(found[1]), str(found[2]))
-
-    return names
-
-
-def _record(
-    fields: tuple[Any, ...], names: Callable[[int], tuple[str, str, str]], missing: Missing
-) -> RowRecord:
-    number, source_id, line, operation, list_id = fields[:5]
-    of_list = names(list_id) if list_id is not None else ("", "", "")
-    if fields[12] is None:
-        result = missing.result(number, list_id, of_list[0])
-    else:
-        evidence = fields[13]
-        result = RowResult(
-            number, Outcome(fields[12]), Evidence(evidence) if evidence else None, *fields[14:]
-        )
-    return RowRecord._make((source_id, line, operation, *of_list, *fields[5:12], result))
 
 
 def summary(run: RunDirectory) -> Summary:

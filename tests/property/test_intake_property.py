@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import re
+from dataclasses import replace
 from typing import Literal
 
 import pytest
@@ -220,6 +221,45 @@ def test_both_ways_agree(texts: Texts, has_defaults: bool) -> None:
     """The quick way through the checks gives what the patient one gives."""
     checker = Checker(ALL if has_defaults else Defaults())
     assert checker.draft(1, 1, texts, b"") == checker.explain(1, 1, texts, b"")
+
+
+likely = st.tuples(
+    st.sampled_from(["", "create", "update", "delete", "UPSERT"]),
+    st.sampled_from(["", AC]),
+    st.sampled_from(["", AL]),
+    st.sampled_from(["", "", "", "Office"]),
+    st.sampled_from(["", "", "", IP]),
+    st.sampled_from(["198.41.0.4", "8.0.0.0", "8.0.0.1", "10.0.0.1", "8.0.0.0/5", "1.2", ""]),
+    st.sampled_from(["", "32", "24", "0"]),
+    st.sampled_from(["name", " name ", "", "a\tb", "x" * 256]),
+    st.sampled_from(["", "", "", "198.41.0.4"]),
+    st.sampled_from(["", "", "", "8"]),
+)
+
+
+PLAIN = ("delete", AC, AL, "", "", "8.0.0.0", "5", " name ", "", "")
+
+
+@given(
+    records=st.lists(likely, min_size=1, max_size=4),
+    has_defaults=st.booleans(),
+    template=st.sampled_from(["{cidr}", "row {row}"]),
+)
+@example([PLAIN, ("upsert", *PLAIN[1:])], False, "{cidr}")
+@example([("create", AC, AL, "", "", "8.0.0.0", "", "", "", "")] * 2, True, "row {row}")
+def test_many_at_once_agree(records: list[Texts], has_defaults: bool, template: str) -> None:
+    """Records that are taken as plain together are what each of them is by itself."""
+    defaults = replace(ALL if has_defaults else Defaults(), name_template=template)
+    lines, raws = range(7, 7 + len(records)), [b"%d" % n for n in range(len(records))]
+    together = Checker(defaults).plain(lines, 3, list(zip(*records, strict=True)), raws)
+    checker = Checker(defaults)
+    each = [
+        checker.draft(line, row, texts, raw)
+        for row, (line, texts, raw) in enumerate(zip(lines, records, raws, strict=True), 3)
+    ]
+    if together is not None:
+        assert together == each
+        assert all(type(one) is Draft for one in together)
 
 
 @given(

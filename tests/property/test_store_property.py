@@ -7,6 +7,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
 from random import Random
@@ -34,6 +35,7 @@ from bulkipacl.store.intake import Intake
 from bulkipacl.store.journal import Batch, KeptSnapshot, commit, pack, reopen, unpack
 from bulkipacl.store.rundir import RunDirectory
 
+MEMORY: str | None = import_module("no_waiting").MEMORY
 ACCOUNTS = ["AC" + c * 32 for c in "c0a"]
 LISTS = ["AL" + c * 32 for c in "b1"]
 BAD = Problem("ip_address", "x", "bad_address", "no address")
@@ -51,7 +53,7 @@ sids = st.integers(0, 2**128 - 1).map(lambda number: f"IP{number:032x}")
 def new_run() -> Iterator[RunDirectory]:
     """A run directory of its own."""
     with (
-        tempfile.TemporaryDirectory() as folder,
+        tempfile.TemporaryDirectory(dir=MEMORY) as folder,
         RunDirectory.create(Path(folder) / "run") as run,
     ):
         # Power cuts are not the matter here, and every example makes many transactions.

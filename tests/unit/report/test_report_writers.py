@@ -26,7 +26,8 @@ from bulkipacl.report import (
 )
 from bulkipacl.report.cells import encode, neutralise
 from bulkipacl.report.columns import REPORT_COLUMNS
-from bulkipacl.report.writers import csv_line
+from bulkipacl.report.writers import csv_chunks, csv_line
+from bulkipacl.store import views
 from bulkipacl.store.intake import Intake
 from bulkipacl.store.journal import Batch, commit
 
@@ -233,6 +234,54 @@ def test_csv_line_reads_back(cells: list[str]) -> None:
     """The standard library reads every line as the cells that it was made of."""
     (found,) = csv.reader(io.StringIO(csv_line(cells) + "\n", newline=""))
     assert found == cells
+
+
+@given(st.lists(st.lists(st.sampled_from('a ,"\n\r'), min_size=2, max_size=4), max_size=4))
+def test_csv_lines_read_back(lines: list[list[str]]) -> None:
+    """Many lines at once read as the lines that they were made of, quotes or none."""
+    data = b"".join(csv_chunks(["a", "b"], lines))
+    assert list(csv.reader(io.StringIO(data.decode(), newline=""))) == [["a", "b"], *lines]
+
+
+def test_what_looks_like_a_line_end_of_json(tmp_path: Path) -> None:
+    """A text that looks as if one object ended and another began in it tears no line apart."""
+    texts = ["},{", "a", '"},{"', "}\n{"]
+    drafts = [valid([text], name=text) for text in texts]
+    with make_run(tmp_path, [(source("note"), drafts)]) as run:
+        write_report(run, tmp_path / "report.jsonl")
+        write_report(run, tmp_path / "report.json")
+    lines = read_json_lines((tmp_path / "report.jsonl").read_bytes())
+    assert [(line["friendly_name"], line["note"]) for line in lines] == list(
+        zip(texts, texts, strict=True)
+    )
+    assert json.loads((tmp_path / "report.json").read_bytes()) == lines
+
+
+def test_many_rows_of_all_kinds(tmp_path: Path) -> None:
+    """Over any number of rows, report lines say row by row what the store says."""
+    drafts = [
+        invalid(["x", str(n)]) if n % 7 == 3 else valid(["create", str(n)], address=n)
+        for n in range(1_200)
+    ]
+    sent = [n for n in range(1, 1_201) if (n - 1) % 7 != 3 and n % 5]
+    results = [
+        RowResult(n, Outcome.FAILED if n % 11 == 0 else Outcome.CREATED, attempts=n % 3, code=n)
+        for n in sent
+    ]
+    with make_run(tmp_path, [(source("operation", "note"), drafts)], results) as run:
+        write_report(run, tmp_path / "report.csv")
+        write_report(run, tmp_path / "report.jsonl")
+        kept = list(views.records(run))
+    lines = read_json_lines((tmp_path / "report.jsonl").read_bytes())
+    cells = read_csv(tmp_path / "report.csv")
+    assert len(kept) == len(lines) == len(cells) == 1_200
+    for record, line, cell in zip(kept, lines, cells, strict=True):
+        result = record.result
+        told = (result.number, str(result.outcome), result.attempts, result.code or None)
+        assert (line["row"], line["outcome"], line["attempts"], line["error_code"]) == told
+        assert line["note"] == cell["note"] == str(result.number - 1)
+        assert [cell["row"], cell["outcome"]] == [str(result.number), str(result.outcome)]
+        assert (line["operation"] == "x") == (result.outcome is Outcome.INVALID)
 
 
 @pytest.mark.parametrize("name", ["report", "report.txt", "report.xlsx", "report.gz", ".csv"])

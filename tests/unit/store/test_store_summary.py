@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from store_tools import draft, ended, make, record, snapshot
+from store_tools import AC1, AC2, AL1, AL2, draft, ended, make, record, snapshot
 
 from bulkipacl.errors import StoreError
 from bulkipacl.model import Outcome, RowResult
 from bulkipacl.store import views
+from bulkipacl.store.crosscheck import index_rows
 from bulkipacl.store.journal import Batch, commit
 from bulkipacl.store.rundir import RunDirectory
 
@@ -47,6 +50,33 @@ def test_recorded_and_derived_are_one_cause(tmp_path: Path) -> None:
     assert (cause.first_row, cause.first_line, cause.suggestion) == (2, 12, suggestion)
     assert summary.outcomes[Outcome.NOT_ATTEMPTED] == 5
     assert sum(summary.outcomes.values()) == summary.rows
+
+
+def test_what_is_missing_counts_as_it_is_told(tmp_path: Path) -> None:
+    """Of lists and accounts in any state, the causes count what each row is told to be."""
+    rows = [
+        draft(n, account=a, acl=acl) for n in range(4) for a in (AC1, AC2) for acl in (AL1, AL2)
+    ]
+    with make(tmp_path, rows) as run:
+        index_rows(run)
+        stop = {"status": 401, "code": 20003, "message": "no", "more_info": "", "suggestion": "x"}
+        commit(
+            run,
+            Batch(
+                # Two lists of one account, of which a part may have been sent; one of the other.
+                snapshots=[snapshot(1, 0, 1), snapshot(2, 0, 10), snapshot(3, 0, 11)],
+                results=ended(10, 12),
+                stopped=[(AC2, json.dumps({"reason": "credentials_refused", **stop}))],
+            ),
+        )
+        told = Counter(
+            (r.outcome, r.reason, r.code) for r in (x.result for x in views.records(run))
+        )
+        causes = views.summary(run).causes
+    del told[Outcome.CREATED, "", 0]
+    assert {(c.outcome, c.reason, c.code): c.rows for c in causes} == told
+    assert len(told) == 3
+    assert sorted(cause.first_row for cause in causes) == [1, 4, 5]
 
 
 def test_a_summary_is_of_one_instant(tmp_path: Path) -> None:
@@ -109,7 +139,7 @@ def test_kept_values_that_were_never_written(
 def test_figures_add_up_over_sessions(tmp_path: Path) -> None:
     """What each session did is added to what the ones before it left."""
     with make(tmp_path, [draft()]) as run:
-        views.add_up(run, {"requests": 3, "throttled": 1, "elapsed_s": 0.5})
-        views.add_up(run, {"requests": 4, "throttled": 0, "elapsed_s": 0.25})
+        commit(run, Batch(figures=[("requests", 3), ("throttled", 1), ("elapsed_s", 0.5)]))
+        commit(run, Batch(figures=[("requests", 4), ("throttled", 0), ("elapsed_s", 0.25)]))
         summary = views.summary(run)
     assert (summary.requests, summary.throttled, summary.elapsed_s) == (7, 1, 0.75)

@@ -35,7 +35,7 @@ from bulkipacl.model import (
 )
 from bulkipacl.store import views
 from bulkipacl.store.intake import Intake
-from bulkipacl.store.journal import Batch, commit, name_lists
+from bulkipacl.store.journal import Batch, commit
 from bulkipacl.store.rundir import RunDirectory
 
 STOP = {
@@ -118,6 +118,18 @@ def test_touched_lists(tmp_path: Path) -> None:
         assert lists == {(AC1, AL1), (AC1, AL2), (AC2, AL1)}
         assert intake.insert(1, [draft(3)]) <= first
         assert intake.insert(1, [draft(3, problems=(BAD,))]) == set()
+
+
+def test_more_lists_than_are_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows keep their lists where more of these come at once than are remembered."""
+    monkeypatch.setattr("bulkipacl.store.intake.KNOWN_LISTS", 3)
+    lists = [f"AL{number % 7:032x}" for number in range(20)]
+    with RunDirectory.create(tmp_path) as run:
+        intake = Intake(run)
+        intake.describe(SOURCE)
+        for start in (0, 10):
+            intake.insert(1, [draft(acl=acl) for acl in lists[start : start + 10]])
+        assert [one.list_sid for one in views.records(run)] == lists
 
 
 def test_accounts_in_order_of_first_sight(tmp_path: Path) -> None:
@@ -246,16 +258,22 @@ def test_invalid_creates(tmp_path: Path, bad: Draft, of_list: bool, unknown: boo
 # --- lists by name ------------------------------------------------------------------------
 
 
+def named(run: RunDirectory, sids: dict[int, str]) -> list[int]:
+    """Give lists of the first account their sids, by number; returns which lists these are then."""
+    commit(run, Batch(names=[(1, list_id, sid) for list_id, sid in sids.items()]))
+    return [views.list_of_sid(run, 1, sid) for sid in sids.values()]
+
+
 def test_named_lists(tmp_path: Path) -> None:
     """A list by name gets its sid; its rows stay its own."""
     drafts = [draft(1, acl="", list_name="office"), draft(2, acl="", list_name="home")]
     with make(tmp_path, drafts) as run:
         assert views.list_info(run, 1) == views.ListInfo(1, 1, "", "office")
-        assert name_lists(run, 1, {1: AL1, 2: AL2}) == [1, 2]
+        assert named(run, {1: AL1, 2: AL2}) == [1, 2]
         assert views.list_info(run, 1) == views.ListInfo(1, 1, AL1, "office")
         found = [(r.list_sid, r.list_name) for r in views.records(run)]
         assert found == [(AL1, "office"), (AL2, "home")]
-        assert name_lists(run, 1, {1: AL1}) == [1]  # Again after a crash: nothing to do.
+        assert named(run, {1: AL1}) == [1]  # Again after a crash: nothing to do.
         assert [r.number for r in views.rows_to_do(run, 1, 9)] == [1]
 
 
@@ -270,14 +288,14 @@ def test_named_and_by_sid_become_one(tmp_path: Path) -> None:
     ]
     with make(tmp_path, drafts) as run:
         by_sid = list(views.lists_to_do(run, 1))[1]
-        assert name_lists(run, 1, {1: AL1}) == [by_sid]
+        assert named(run, {1: AL1}) == [by_sid]
         assert [r.number for r in views.rows_to_do(run, by_sid, 9)] == [1, 2, 3]
         assert list(views.lists_to_do(run, 1)) == [by_sid, 4]
         assert {r.list_sid for r in views.records(run, [1, 2, 3])} == {AL1}
         # Another account's list of the same sid is another list.
         assert [r.number for r in views.rows_to_do(run, 3, 9)] == [4]
         # Two names of one list, one after the other: both lead to it.
-        assert name_lists(run, 1, {4: AL1}) == [by_sid]
+        assert named(run, {4: AL1}) == [by_sid]
         assert [r.number for r in views.rows_to_do(run, by_sid, 9)] == [1, 2, 3, 5]
 
 
