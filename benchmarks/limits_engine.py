@@ -4,7 +4,8 @@ Both run in one event loop over loopback sockets, with the run directory on disk
 jumps. What is counted is what the sandbox answered, the readings of the lists included: each takes
 the same time and the same room as a write.
 
-    measure   one scenario with bulkipacl
+    measure    one scenario with bulkipacl
+    share_out  many accounts, one after the other in the input
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ from typing import Any
 from limits_scenarios import Scenario
 from limits_world import Outcome
 
+from bulkipacl import model
 from bulkipacl.engine.run import Engine
-from bulkipacl.sandbox import Latency, LimitSteps, Sandbox
+from bulkipacl.sandbox import Latency, Limit, LimitSteps, Sandbox
 from bulkipacl.sandbox.virtual_time import VirtualTimeLoop
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "tests" / "integration"))
@@ -31,6 +33,11 @@ from world import World
 
 LIST_ROWS = 100
 """Creates per list: as many as the API lets a list hold."""
+
+FAIR_ACCOUNTS, FAIR_LISTS, FAIR_PER_S = 30, 5, 40.0
+FAIR_IDEAL_S = FAIR_LISTS * LIST_ROWS / FAIR_PER_S
+"""Accounts that share a run, each with so many full lists and limited to so many requests a second;
+and what one account's rows take at least. The reading of each list is a request more."""
 
 MEASURED = "measured"
 """Why the run is stopped."""
@@ -53,6 +60,43 @@ def measure(scenario: Scenario, seed: int, from_s: float = 0.0, **settings: Any)
         return runner.run(_play(scenario, seed, from_s, Path(folder), settings))
 
 
+def share_out(seed: int) -> Outcome:
+    """Create the entries of `FAIR_ACCOUNTS` accounts, the input being sorted by account.
+
+    Raises:
+        RuntimeError: not every row was created.
+    """
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        asyncio.Runner(loop_factory=VirtualTimeLoop) as runner,
+    ):
+        return runner.run(_share_out(seed, Path(folder)))
+
+
+async def _share_out(seed: int, place: Path) -> Outcome:
+    world = World(place)
+    outcome = Outcome()
+    latency, limit = Latency(0.09, 0.35), Limit("rate", FAIR_PER_S)
+    async with world.serving(
+        seed=seed, accounts=FAIR_ACCOUNTS, lists=FAIR_LISTS, latency=latency, limits=(limit,)
+    ):
+        numbers = range(FAIR_ACCOUNTS)
+        run = world.take_in([row for number in numbers for row in _rows(world, number)])
+        began_s = asyncio.get_running_loop().time()
+        try:
+            summary = await world.carry_out(run, seed=seed)
+        finally:
+            run.close()
+        outcome.ended_s = asyncio.get_running_loop().time() - began_s
+    outcome.done, outcome.refused = (
+        summary.outcomes.get(model.Outcome.CREATED, 0),
+        summary.throttled,
+    )
+    if outcome.done != FAIR_ACCOUNTS * FAIR_LISTS * LIST_ROWS:
+        raise RuntimeError(f"only {outcome.done:,} rows were created")
+    return outcome
+
+
 def switches_of(scenario: Scenario, seed: int) -> dict[str, Any]:
     """The scenario as the sandbox's switches.
 
@@ -62,7 +106,8 @@ def switches_of(scenario: Scenario, seed: int) -> dict[str, Any]:
     refused_s = min(scenario.median_s, 0.02)
     others = round(scenario.others[0][1])
     told = (scenario.refused_s, scenario.network_s, scenario.noise, len(scenario.others))
-    if told != (refused_s, 0.0, 0.0, 1) or scenario.rows is not None or scenario.refused_take_room:
+    told += (scenario.rows, scenario.refused_take_room, scenario.burst, scenario.chance)
+    if told != (refused_s, 0.0, 0.0, 1, None, False, None, 0.0):
         raise ValueError(f"the sandbox cannot be like {scenario.name}")
     steps = []
     if scenario.concurrent:
@@ -134,9 +179,9 @@ async def _play(
     return outcome
 
 
-def _rows(world: World) -> Iterator[str]:
-    """As many creates as the lists can hold, list by list."""
-    ready, account = world.sandbox.ready(), world.account()
+def _rows(world: World, number: int = 0) -> Iterator[str]:
+    """As many creates as the lists of one account can hold, list by list."""
+    ready, account = world.sandbox.ready(), world.account(number)
     first = int(IPv4Address("198.18.0.0"))
     for sid in ready["lists"][account]:
         for number in range(LIST_ROWS):

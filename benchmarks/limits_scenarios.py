@@ -21,8 +21,9 @@ class Scenario:
 
     Attributes:
         concurrent: requests of all clients that may be in flight; () for no such limit.
-        rate_per_s: requests that are let in per second; () for no such limit. A tenth of a
-            second's worth may come at once.
+        rate_per_s: requests that are let in per second; () for no such limit.
+        burst: how many of these may come at once; None for a tenth of a second's worth.
+        chance: the share of requests that is refused whatever the limits.
         others: requests that other clients hold, of those let in.
         median_s, sigma: the lognormal time inside the API.
         refused_s: the time until a refusal is there.
@@ -39,6 +40,8 @@ class Scenario:
     seconds: float = 60.0
     concurrent: Steps = ()
     rate_per_s: Steps = ()
+    burst: float | None = None
+    chance: float = 0.0
     others: Steps = ((0.0, 0.0),)
     median_s: float = 0.09
     sigma: float = 0.35
@@ -72,6 +75,8 @@ class Scenario:
 
     def burst_at(self, at_s: float) -> float:
         """Tokens that the rate's bucket holds."""
+        if self.burst is not None:
+            return self.burst
         return max(1.0, value_at(self.rate_per_s, at_s, math.inf) / 10)
 
     def turns(self) -> list[float]:
@@ -120,6 +125,8 @@ FURTHER = (
     replace(A, name="both: 10 in flight and 200/s", concurrent=_at(10), rate_per_s=_at(200)),
     *(replace(A, name=f"A, Retry-After: {said}", retry_after_s=hint) for hint, said in HINTS),
     *(replace(D, name=f"D, Retry-After: {said}", retry_after_s=hint) for hint, said in HINTS),
+    replace(D, name="D, a bucket of one", burst=1.0),
+    replace(A, name="A, one in 20 refused by chance", chance=0.05),
     replace(A, name="A, 5 ms", median_s=0.005, refused_s=0.005, seconds=10.0),
     replace(A, name="A, 2 s", median_s=2.0, seconds=300.0),
     replace(D, name="D, 5 ms", median_s=0.005, refused_s=0.005),

@@ -149,6 +149,8 @@ class FarEnd:
         self.in_flight += 1
         room = value_at(self._scenario.concurrent, now_s, math.inf)
         taken = self.in_flight - 1 if self._scenario.refused_take_room else self.admitted
+        if self._scenario.chance and self._rng.random() < self._scenario.chance:
+            return False
         # Only what has room costs a token.
         if taken + self.others(now_s) >= room or not self._bucket.has_token(now_s):
             return False

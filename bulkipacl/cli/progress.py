@@ -20,8 +20,7 @@ from bulkipacl.store import views
 if TYPE_CHECKING:
     from rich.console import Group
 
-    from bulkipacl.engine.account import Account
-    from bulkipacl.engine.run import Engine
+    from bulkipacl.engine.sender import AccountFigures, Sender
 
 REFRESH_PER_S = 8
 PLAIN_EVERY_S = 10.0
@@ -38,21 +37,21 @@ class Progress(Protocol):
         """Show it for the last time."""
 
 
-def start_progress(mode: ProgressMode, engine: Engine, rows: int | None) -> Progress | None:
+def start_progress(mode: ProgressMode, engine: Sender, rows: int | None) -> Progress | None:
     """Begin to show; None where nothing is to be shown."""
     if mode is ProgressMode.NONE:
         return None
     is_terminal = sys.stderr.isatty()
+    figures = _Figures(engine, rows, is_detailed=rows is not None and rows <= DETAILED_ROWS)
     if mode is ProgressMode.RICH or (mode is ProgressMode.AUTO and is_terminal):
-        is_detailed = rows is not None and rows <= DETAILED_ROWS
-        return _Rich(_Figures(engine, rows, is_detailed=is_detailed))
-    return _Plain(_Figures(engine, rows))
+        return _Rich(figures)
+    return _Plain(figures)
 
 
 class _Figures:
     """What is shown, read off the engine."""
 
-    def __init__(self, engine: Engine, rows: int | None, *, is_detailed: bool = False) -> None:
+    def __init__(self, engine: Sender, rows: int | None, *, is_detailed: bool) -> None:
         self.rows = rows
         self._engine = engine
         self._rows_of = views.rows_left_of_accounts(engine.directory) if is_detailed else {}
@@ -82,7 +81,7 @@ class _Figures:
     def left(self) -> str:
         """The run takes as long as its slowest account, which goes on when others have ended."""
         all_s = [self._left_s((self.rows or 0) - self.ended, self.ended)]
-        accounts = self._engine.accounts.copy().values()
+        accounts = dict(self._engine.accounts).values()
         all_s += [self._left_s(self._left_of(one), one.ended) for one in accounts]
         return _seconds(max((one_s for one_s in all_s if one_s is not None), default=None))
 
@@ -96,7 +95,7 @@ class _Figures:
         # One that waits for its pace has nothing in flight most of the time, and is under way.
         found = [
             account
-            for account in self._engine.accounts.copy().values()
+            for account in dict(self._engine.accounts).values()
             if account.in_flight or self._left_of(account) > 0
         ]
         found.sort(key=self._left_of, reverse=True)
@@ -105,10 +104,10 @@ class _Figures:
             lines.append((f"and {counted(len(found) - SHOWN_ACCOUNTS, 'more account')}",))
         return lines
 
-    def _left_of(self, account: Account) -> int:
+    def _left_of(self, account: AccountFigures) -> int:
         return self._rows_of.get(account.number, 0) - account.ended
 
-    def _account(self, account: Account) -> tuple[str, ...]:
+    def _account(self, account: AccountFigures) -> tuple[str, ...]:
         governor, ended = account.governor, account.ended
         pace, limit = governor.pace_per_s, LIMIT_NAMES.get(account.binding)
         left = self._left_of(account)
@@ -122,9 +121,16 @@ class _Figures:
             _seconds(self._left_s(left, ended)),
         )
 
-    def line(self) -> str:
+    def lines(self) -> str:
+        """The run on a line, and the accounts with the most left to do on one each."""
         of = f" of {self.rows:,}" if self.rows else ""
-        return f"{self.ended:,}{of} rows · {self.counts()} · {self.traffic()}"
+        run = (f"{self.ended:,}{of} rows", self.counts(), self.traffic(), self.left())
+        lines = [_joined(run)] + [f"  {_joined(cells)}" for cells in self.accounts()]
+        return "".join(f"{line}\n" for line in lines)
+
+
+def _joined(cells: tuple[str, ...]) -> str:
+    return " · ".join(cell for cell in cells if cell)
 
 
 def _seconds(left_s: float | None) -> str:
@@ -144,7 +150,7 @@ class _Plain:
 
     def _show(self) -> None:
         while not self._over.wait(PLAIN_EVERY_S):
-            sys.stderr.write(self._figures.line() + "\n")
+            sys.stderr.write(self._figures.lines())
             sys.stderr.flush()
 
 

@@ -21,8 +21,8 @@ import math
 from typing import Literal
 
 from bulkipacl.engine.headroom import Headroom
-from bulkipacl.engine.pace import BURST_S, MEASURED, Pace, Spacing
-from bulkipacl.engine.window import Window
+from bulkipacl.engine.pace import BURST_S, MEASURED, Pace, Refusals, Spacing
+from bulkipacl.engine.window import SMALL, Heights, Window
 from bulkipacl.model import Learnt
 
 Binding = Literal["window", "pace", "cap", "demand"]
@@ -34,16 +34,6 @@ Ticket = tuple[int, int, float]
 SUSPICIONS = 1.5
 SUSPECTS_LET_IN = 5
 """Turns of refused and let in, and requests let in meanwhile, that make a rate limit likely."""
-
-CONTRADICTIONS = 12
-CONTRADICTED = 3
-"""Requests let in at the height of a refusal since the last one: in a small window, whose limit
-does not blur, that many make it sure."""
-
-FORGET = 0.01
-FORGET_SMALL = 0.0006
-"""An answer takes so much off the suspicions, so that chance meetings do not add up: the second for
-each place of the window, since a small one blurs less and meets its limit more seldom."""
 
 SPARED = 500
 """Answers for which the rate is then above suspicion; doubled each time."""
@@ -59,6 +49,10 @@ SPREAD = 2.0
 twice in slow start): otherwise answers that come together make sends that go together, and a
 limit on the rate refuses them though the rate is low. Twice leaves room for growth."""
 
+SPREAD_LOOK = 1.25
+"""The same while a small window is looked past: a place more that is refused at even gaps is one
+too many, and not one too soon."""
+
 SPREAD_EVERY = 16
 """Answers after which the spread follows the round trip; it follows the window at once."""
 
@@ -67,18 +61,23 @@ HINT_MAX_S = 10.0
 a row that was given the hint waits for itself, and one row in 200 is meant to be refused."""
 
 GOODPUT_OVER = 16
-SMALL = 16
-"""Answers over which the goodput is measured, for want of two refusals to measure between; and up
-to which height it will do, since in a wide window the goodput alone shows nothing."""
+"""Answers over which the goodput is measured, for want of two refusals to measure between. It will
+do for a small window; in a wide one the goodput alone shows nothing."""
+
+BLIND = 0.15
+"""Where one request alone is refused and nothing was measured, the rate is looked for from so many
+a round trip on: it is doubled from there, and each refusal costs."""
+
+SHARE_OVER = 128.0
+CHANCE, CHANCE_MOST = 2.0, 0.1
+"""Refusals that pacing did not end are no lesson while the rate is above suspicion, until they are
+twice the share of requests that they were then (over about so many), or one in ten."""
 
 ALONE_MOST = 10
 """Doublings of the wait where one request alone is refused, and that is not about the rate."""
 
 AHEAD = 1.25
 """A pace that is so much faster than the goodput is cut by any refusal, whatever that was about."""
-
-TOP_EVERY = 512
-"""Answers after which an accepted height is forgotten, at the latest twice as many."""
 
 
 class Governor:
@@ -98,32 +97,30 @@ class Governor:
     """
 
     __slots__ = (
-        "_accepted",
         "_alone",
         "_answered",
         "_answered_from_s",
-        "_at_top",
         "_cap",
+        "_chance",
         "_clean_from",
         "_goodput",
         "_has_waited",
         "_headroom",
         "_heard_s",
+        "_heights",
         "_in_flight",
         "_is_timed",
         "_limit",
         "_pace",
         "_reason",
-        "_refused",
         "_round_trip_s",
+        "_share",
         "_spacing",
         "_spared",
         "_spared_next",
         "_spread",
         "_suspect",
-        "_top",
-        "_top_before",
-        "_top_left",
+        "_used_share",
         "_window",
         "sent",
         "throttled",
@@ -140,22 +137,21 @@ class Governor:
         self._cap = cap
         self._window = Window(cap, learnt.window * 0.75 if learnt is not None else None)
         self._headroom = Headroom(headroom) if headroom else None
+        self._used_share = 1.0 - headroom
         self._limit = self._window.limit
         self._pace: Pace | None = None
         self._round_trip_s = ROUND_TRIP_S
         self._is_timed = False
-        self._accepted = [0] * (SMALL + 1)
-        self._refused = [0] * (SMALL + 1)
+        self._heights = Heights()
         self._spread = self._spacing = Spacing(1.0, 1.0)
         self.sent = 0
         self._in_flight = 0
         self._reason: Binding = "demand"
-        self._suspect = _Refusals()
+        self._suspect = Refusals()
         self._alone = 0
         self._spared = 0
+        self._share = self._chance = 0.0
         self._spared_next = SPARED
-        self._top = self._top_before = self._at_top = 0
-        self._top_left = TOP_EVERY
         self._clean_from = 0
         self._heard_s = -math.inf
         self._has_waited = False
@@ -163,7 +159,9 @@ class Governor:
         self._answered_from_s = 0.0
         self._goodput = (0, 1.0)
         if learnt is not None and learnt.pace_per_s is not None:
-            self._begin_pace(0.0, learnt.pace_per_s * 0.75, MEASURED)
+            pace = self._begin_pace(0.0, learnt.pace_per_s * 0.75, MEASURED)
+            if headroom:
+                pace.begin_known(learnt.pace_per_s)
         self._follow()
 
     # --- whether to send --------------------------------------------------------------------
@@ -228,16 +226,13 @@ class Governor:
             self._headroom.answered(window, concurrent, in_flight, height, settled=settled)
         self._in_flight = in_flight - 1
         if number > self._clean_from:
-            if height > self._top:
-                self._top, self._at_top = height, 0
-            self._at_top += height == self._top
-            if height <= SMALL:
-                self._accepted[height] += 1
-            self._top_left -= 1
-            if not self._top_left:
-                self._top_before, self._top, self._top_left = self._top, height, TOP_EVERY
-        if self._suspect.score or self._spared:
-            self._calm()
+            self._heights.let_in(height)
+        if self._suspect.score:
+            self._suspect.forget(self._limit)
+        if self._spared:
+            self._spared -= 1
+        if self._share:
+            self._share -= self._share / SHARE_OVER
         self._answered += 1
         if (
             self._answered >= GOODPUT_OVER
@@ -262,41 +257,24 @@ class Governor:
         self._heard_s = now_s
         self.throttled += 1
         self._in_flight -= 1
+        self._share += (1.0 - self._share) / SHARE_OVER
+        if self._spared and self._share < self._chance:
+            return  # By chance: no pace ended these, and they are no more than they were then.
         refusals = self._suspect
-        top = max(self._top, self._top_before)
-        refusals.add(ticket, top, self._window.raised_at if self._pace is None else 0)
-        if height <= SMALL and self._is_contradicted(height):
+        raised_at = self._window.raised_at if self._pace is None else 0
+        refusals.add(ticket, self._heights.top, raised_at)
+        if height <= SMALL and self._heights.contradict(height):
             refusals.score += SUSPICIONS
         self._clean_from = self.sent
         let_in, over_s = refusals.measured(number, sent_s)
         if self._pace is not None:
-            if height > top and height > 1:
-                self._refused_window(now_s, height)
-                answered, took_s = self._goodput
-                if height <= SMALL and self._pace.per_s > AHEAD * answered / took_s:
-                    self._refused_pace(self._pace, number, let_in, over_s)
-            else:
-                self._refused_pace(self._pace, number, let_in, over_s)
-                if refusals.let_in_between == 0 and height == 1 and retry_after_s is not None:
-                    hint_s = min(max(retry_after_s, 0.0), HINT_MAX_S)
-                    self._spacing.pause_until(now_s + hint_s)
-        elif height == 1 and self._spared:
-            # Nor is it about the rate: ask now and then, the later the longer it goes on.
-            self._alone = min(self._alone + 1, ALONE_MOST) if refusals.let_in_between == 0 else 0
-            hint_s = max(retry_after_s or 0.0, self._round_trip_s * 2.0**self._alone)
-            self._spread.pause_until(now_s + min(hint_s, HINT_MAX_S))
+            self._throttled_paced(now_s, self._pace, ticket, (let_in, over_s), retry_after_s)
         elif height == 1:
-            # Nothing else of ours was in flight, so it cannot be about that.
-            is_blind = let_in < 2 or over_s <= 0.0
-            per_s = 0.5 / self._round_trip_s if is_blind else let_in / over_s
-            self._begin_pace(now_s, per_s, 0 if is_blind else let_in)
+            self._throttled_alone(now_s, let_in, over_s, retry_after_s)
         elif refusals.score >= SUSPICIONS and not self._spared:
             if let_in < SUSPECTS_LET_IN or over_s < self._round_trip_s / 2:
                 let_in, over_s = self._goodput if height <= SMALL else (0, 1.0)
-            if let_in:
-                self._begin_pace(now_s, let_in / over_s, let_in)
-            else:
-                self._refused_window(now_s, height)
+            self._throttled_suspected(now_s, height, let_in, over_s)
         else:
             self._refused_window(now_s, height)
         if let_in >= MEASURED:
@@ -304,20 +282,52 @@ class Governor:
         self._limit = self._allowed()
         self._follow()
 
+    def _throttled_paced(
+        self,
+        now_s: float,
+        pace: Pace,
+        ticket: Ticket,
+        measured: tuple[int, float],
+        retry_after_s: float | None,
+    ) -> None:
+        """Where a rate is followed: a refusal above all that was let in is about the window."""
+        number, height, _ = ticket
+        if height > self._heights.top and height > 1:
+            self._refused_window(now_s, height)
+            answered, took_s = self._goodput
+            if height <= SMALL and pace.per_s > AHEAD * answered / took_s:
+                self._refused_pace(pace, number, *measured)
+            return
+        self._refused_pace(pace, number, *measured)
+        if self._suspect.let_in_between == 0 and height == 1 and retry_after_s is not None:
+            hint_s = min(max(retry_after_s, 0.0), HINT_MAX_S)
+            self._spacing.pause_until(now_s + hint_s)
+
+    def _throttled_alone(
+        self, now_s: float, let_in: int, over_s: float, retry_after_s: float | None
+    ) -> None:
+        """Nothing else of ours was in flight, so it cannot be about that."""
+        if not self._spared:
+            is_blind = let_in < 2 or over_s <= 0.0
+            per_s = BLIND / self._round_trip_s if is_blind else let_in / over_s
+            self._begin_pace(now_s, per_s, 0 if is_blind else let_in)
+            return
+        # Nor is it about the rate: ask now and then, the later the longer it goes on.
+        self._alone = min(self._alone + 1, ALONE_MOST) if self._suspect.let_in_between == 0 else 0
+        hint_s = max(retry_after_s or 0.0, self._round_trip_s * 2.0**self._alone)
+        self._spread.pause_until(now_s + min(hint_s, HINT_MAX_S))
+
+    def _throttled_suspected(self, now_s: float, height: int, let_in: int, over_s: float) -> None:
+        """A rate is likely: follow what was let in, where that could be measured."""
+        if let_in:
+            self._begin_pace(now_s, let_in / over_s, let_in)
+        else:
+            self._refused_window(now_s, height)
+
     def _allowed(self) -> int:
         """What the window comes down to beside the account's other users."""
         limit = self._window.limit
         return limit if self._headroom is None else self._headroom.limit(limit)
-
-    def _is_contradicted(self, height: int) -> bool:
-        """Whether as many were let in at the height of a small window as leave no doubt."""
-        if height <= self._top and self._at_top >= CONTRADICTIONS:
-            return True
-        self._refused[height] += 1
-        if self._accepted[height] < CONTRADICTIONS or self._refused[height] < CONTRADICTED:
-            return False
-        self._accepted, self._refused = [0] * (SMALL + 1), [0] * (SMALL + 1)
-        return True
 
     def on_no_lesson(self, now_s: float, ticket: Ticket) -> None:
         """A timeout, a reset, a server error: it says nothing about the account's limits."""
@@ -325,7 +335,7 @@ class Governor:
 
     def _refused_window(self, now_s: float, height: int) -> None:
         self._window.refused(now_s, height, self._in_flight, self.sent, self._round_trip_s)
-        self._top = self._top_before = 0
+        self._heights.forget_top()
 
     def _refused_pace(self, pace: Pace, number: int, let_in: int, over_s: float) -> None:
         pace.refused(number, self.sent, let_in, over_s)
@@ -333,14 +343,18 @@ class Governor:
             per_s = pace.sank_from_per_s if pace.is_sinking else pace.per_s
             self._window.narrow_to(per_s * self._round_trip_s)
             self._window.is_beset = pace.is_sinking
+            self._chance = min(CHANCE * self._share, CHANCE_MOST)
             self._end_pace()
             self._spared, self._spared_next = self._spared_next, 2 * self._spared_next
 
-    def _begin_pace(self, now_s: float, per_s: float, let_in: int) -> None:
-        pace = self._pace = Pace(now_s, per_s, self.sent, let_in)
+    def _begin_pace(self, now_s: float, per_s: float, let_in: int) -> Pace:
+        pace = self._pace = Pace(now_s, per_s, self.sent, let_in, self._used_share)
         self._spacing = pace.spacing
+        if self._headroom is not None:
+            self._headroom.forget()
         self._suspect.score = 0.0
         self._window.open_to(2.0 * pace.per_s * self._round_trip_s + 2.0, self.sent)
+        return pace
 
     def _end_pace(self) -> None:
         self._pace = None
@@ -348,14 +362,9 @@ class Governor:
         self._suspect.score = 0.0
 
     def _follow(self) -> None:
-        per_s = SPREAD * self._limit / self._round_trip_s
+        is_look = self._limit <= SMALL and self._window.is_looking
+        per_s = (SPREAD_LOOK if is_look else SPREAD) * self._limit / self._round_trip_s
         self._spread.set(per_s, max(1.0, per_s * BURST_S))
-
-    def _calm(self) -> None:
-        forget = min(FORGET, FORGET_SMALL * self._limit)
-        self._suspect.score = max(0.0, self._suspect.score - forget)
-        if self._spared:
-            self._spared -= 1
 
     # --- what is shown ----------------------------------------------------------------------
 
@@ -385,50 +394,5 @@ class Governor:
         pace = self._pace
         if pace is not None and not pace.is_known:
             return None  # An outage looks so, too: it would slow the next run down for nothing.
-        return Learnt(self._window.value, self.pace_per_s, self._round_trip_s)
-
-
-class _Refusals:
-    """The refusals in the order of sending, and what was let in between them.
-
-    Attributes:
-        score: turns of refused and let in at one height, less what was forgotten.
-        let_in_between: requests let in between the last two refusals.
-    """
-
-    __slots__ = ("_height", "_number", "_others", "_since", "_since_s", "let_in_between", "score")
-
-    def __init__(self) -> None:
-        self.score = 0.0
-        self.let_in_between = 0
-        self._number = 0
-        self._height = 0
-        self._since = 0
-        self._since_s = 0.0
-        self._others = 0
-
-    def add(self, ticket: Ticket, top: int, raised_at: int) -> None:
-        """One more refusal, by a window that was last raised at the request of that number."""
-        number, height, sent_s = ticket
-        if number < self._number:  # Overtaken under way.
-            self._others += 1
-            return
-        # What was sent between two refusals and is not refused so far counts as let in, because
-        # a refusal is there sooner than any other answer.
-        self.let_in_between = number - self._number - 1
-        if height <= top or (height <= self._height and raised_at < self._number):
-            self.score += self.let_in_between > 0
-        if raised_at <= self._since:
-            self._others += 1
-        else:
-            self.anchor(number, sent_s)
-        self._number = number
-        self._height = height
-
-    def anchor(self, number: int, sent_s: float) -> None:
-        """Measure from this refusal on."""
-        self._since, self._since_s, self._others = number, sent_s, 0
-
-    def measured(self, number: int, sent_s: float) -> tuple[int, float]:
-        """Requests let in since the anchor up to a refusal, and over how many seconds."""
-        return max(0, number - self._since - self._others), sent_s - self._since_s
+        per_s = pace.found_per_s if pace is not None else None
+        return Learnt(self._window.value, per_s, self._round_trip_s)

@@ -10,7 +10,11 @@ from bulkipacl.engine.window import Window
 LOOK_AGAIN = 5_000
 LOOK_SOON = 300
 """Answers at the allowance until the limit is looked for anew: a share that is never used shows
-nothing, so the limit could rise unseen. Sooner after it fell by a quarter or more."""
+nothing, so the limit could rise unseen. Sooner after it fell by a quarter or more. A look that
+finds nothing new uses what the others leave for a round trip or two, and one more."""
+
+IS_FALL = 0.75
+"""What is found below this share of what was known before, has fallen."""
 
 RISING, FALLING = 0.3, 0.03
 """How fast the others' use is believed: giving way is urgent, taking back is not."""
@@ -40,22 +44,29 @@ class Headroom:
 
         Args:
             concurrent: all users' requests in flight, this one included, or None.
-            settled: the window has just found a ceiling.
+            settled: the window has just found a ceiling. The first one that was not looked for is
+                no more than a refusal, which may be about a rate as well.
         """
         if concurrent is not None:
             most = self.total if self.total is not None else 2.0 * window.value
             seen = min(max(0, concurrent - in_flight), most)
             step = RISING if seen > self.others else FALLING
             self.others += step * (seen - self.others)
-        if settled:
+        if settled and (self.total is not None or window.is_sure):
             total = window.value + self.others
-            is_fall = self.total is not None and total < 0.75 * self.total
+            is_fall = self.total is not None and total < IS_FALL * self.total
             self.total = total
             self._look_in = LOOK_SOON if is_fall else LOOK_AGAIN
         elif self.total is not None and height >= self.limit(window.limit):
             self._look_in -= 1
             if self._look_in <= 0:
-                self.total = None
+                window.narrow_to(self.total - self.others)
+                window.look_now()
+                self.forget()
+
+    def forget(self) -> None:
+        """What was found was not about requests in flight, or may hold no longer."""
+        self.total = None
 
     def limit(self, window_limit: int) -> int:
         """What the window's limit comes down to."""

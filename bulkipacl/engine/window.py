@@ -7,7 +7,8 @@ accepted: CUBIC's shape (RFC 9438), a plateau at the last ceiling and haste beyo
 It does not ask *why* a request was refused; `governor` does, and tells it of the refusals that
 are about requests in flight.
 
-    Window   the search
+    Window    the search
+    Heights   how high requests were let in: what a refusal is held against
 """
 
 from __future__ import annotations
@@ -37,6 +38,18 @@ CUT = 0.5
 HASTE = 0.25
 """The largest step upwards, as a share of the window: a small one is not overshot by as much as
 it is wide."""
+
+
+SMALL = 16
+"""Heights that are remembered one by one: in a window that small the limit does not blur."""
+
+CONTRADICTIONS = 12
+CONTRADICTED = 3
+"""Requests let in at the height of a refusal, and refusals there, that show in a small window that
+it is not about the height."""
+
+TOP_EVERY = 512
+"""Answers after which an accepted height is forgotten, at the latest twice as many."""
 
 
 class Window:
@@ -88,6 +101,16 @@ class Window:
     def is_recovering(self) -> bool:
         """A refusal was met less than a round trip ago."""
         return self._recovers_from is not None
+
+    @property
+    def is_looking(self) -> bool:
+        """It is wider than it was ever found to be right."""
+        return self._step > 0
+
+    @property
+    def is_sure(self) -> bool:
+        """The last ceiling was met by a look just above it."""
+        return self._is_look
 
     def answered(self, now_s: float, number: int, height: int, in_flight: int, sent: int) -> bool:
         """An answer that was not a refusal.
@@ -147,6 +170,10 @@ class Window:
             self._held += 1
         self._set_limit()
 
+    def look_now(self) -> None:
+        """Look higher as soon as it is full."""
+        self._full = max(self._rest, self.limit)
+
     def open_to(self, value: float, sent: int) -> None:
         """The refusals were about something else: be at least this wide, and forget them."""
         self._held = 0
@@ -184,3 +211,45 @@ class Window:
 
     def _set_limit(self) -> None:
         self.limit = max(1, int(self.value) - self._held)
+
+
+class Heights:
+    """How many were in flight when requests that were sent after the last refusal were let in."""
+
+    __slots__ = ("_accepted", "_at_top", "_before", "_left", "_refused", "_top")
+
+    def __init__(self) -> None:
+        self._accepted = [0] * (SMALL + 1)
+        self._refused = [0] * (SMALL + 1)
+        self._top = self._before = self._at_top = 0
+        self._left = TOP_EVERY
+
+    @property
+    def top(self) -> int:
+        """The greatest height of late."""
+        return max(self._top, self._before)
+
+    def let_in(self, height: int) -> None:
+        """One was let in at this height."""
+        if height > self._top:
+            self._top, self._at_top = height, 0
+        self._at_top += height == self._top
+        if height <= SMALL:
+            self._accepted[height] += 1
+        self._left -= 1
+        if not self._left:
+            self._before, self._top, self._left = self._top, height, TOP_EVERY
+
+    def contradict(self, height: int) -> bool:
+        """One was refused at a small height; whether those let in there leave no doubt."""
+        if height <= self._top and self._at_top >= CONTRADICTIONS:
+            return True
+        self._refused[height] += 1
+        if self._accepted[height] < CONTRADICTIONS or self._refused[height] < CONTRADICTED:
+            return False
+        self._accepted, self._refused = [0] * (SMALL + 1), [0] * (SMALL + 1)
+        return True
+
+    def forget_top(self) -> None:
+        """A refusal was about the height: what was let in before no longer counts."""
+        self._top = self._before = 0

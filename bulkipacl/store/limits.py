@@ -11,8 +11,10 @@ is damaged, missing or unwritable costs a few refused requests, never a row.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
+import stat
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -80,7 +82,7 @@ class LimitsMemory:
         """All that is known, in order of host and account; what is not understood is left out.
 
         Raises:
-            OSError: the file is there and cannot be read.
+            OSError: the file is there and cannot be read, or is no regular file.
         """
         return sorted(self._read(), key=lambda record: (record.origin, record.account_sid))
 
@@ -138,7 +140,9 @@ class LimitsMemory:
 
     def _read(self) -> list[LimitRecord]:
         try:
-            with self.path.open("rb") as file:
+            with open(self.path, "rb", opener=_open_now) as file:
+                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                    raise OSError(errno.EINVAL, "Not a regular file", str(self.path))
                 content = file.read(MAX_FILE_BYTES + 1)
         except FileNotFoundError:
             return []
@@ -162,6 +166,11 @@ class LimitsMemory:
             beside.replace(self.path)
         finally:
             beside.unlink(missing_ok=True)
+
+
+def _open_now(path: str, flags: int) -> int:
+    # A FIFO that nobody writes to would keep whoever opens it waiting for ever.
+    return os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY)
 
 
 def _wait_for(lock: int) -> None:

@@ -138,6 +138,17 @@ def test_a_memory_that_cannot_be_kept(near: Cli) -> None:
     assert ended.err.startswith(f"bulkipacl: {state}")
 
 
+def test_a_fifo_in_the_place_of_the_memory(near: Cli) -> None:
+    """A FIFO under the name of the memory holds no run up, and `limits` says what is wrong."""
+    state = near.cwd / "state"
+    state.mkdir()
+    os.mkfifo(state / "limits.json")
+    apply(near, rows(near.box.place(), 3), "run", state=state)
+    ended = near.run("limits", environment={STATE: str(state)})
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.startswith(f"bulkipacl: {state / 'limits.json'}: Not a regular file\n")
+
+
 def test_the_live_display(near: Cli) -> None:
     """On a terminal each account has its line: rows, window, the limit that holds it, refusals."""
     places = [near.box.place(), near.box.place()]

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import time
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from world import FAST, World, good, outcomes
 
+from bulkipacl.cli import progress
+from bulkipacl.cli.options import ProgressMode
 from bulkipacl.engine.run import Engine
 from bulkipacl.sandbox.limits import Latency, Limit
 from bulkipacl.store import views
@@ -138,3 +142,54 @@ async def test_samples_are_kept(world: World) -> None:
         assert large.throttled + small.throttled == world.engine.throttled
         assert set(views.summary(run).limits) == {large, small}
         run.close()
+
+
+class Lines:
+    """What is written to stderr from a thread of its own, while virtual time stands still."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
+
+    def next(self, until: str) -> list[str]:
+        """The next lines, up to one that looks so."""
+        self._capsys.readouterr()
+        text, give_up_at = "", time.monotonic() + 20.0
+        while not re.search(until, text):
+            assert time.monotonic() < give_up_at, text
+            time.sleep(0.002)
+            text += self._capsys.readouterr().err
+        return text.splitlines()
+
+
+async def test_plain_progress_tells_of_accounts(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The six accounts with the most left have a line each: window, pace, limit, 429s, time."""
+    monkeypatch.setattr(progress, "PLAIN_EVERY_S", 0.001)
+    told: list[str] = []
+    async with world.serving(accounts=8, lists=2, latency=CREATE, limits=(Limit("rate", 40.0),)):
+        rows = [row for n in range(8) for row in creates(world, 2, 75 if n == 3 else 15, account=n)]
+
+        async def watch(engine: Engine) -> None:
+            shown = progress.start_progress(ProgressMode.PLAIN, engine, len(rows))
+            assert shown is not None
+            await asyncio.sleep(0.6)
+            told.extend(Lines(capsys).next(r"(?s) rows · .* more account.* rows · "))
+            await asyncio.sleep(1.9)
+            told.extend(Lines(capsys).next(r"\n  AC.*\n"))
+            shown.stop()
+
+        run = world.take_in(rows)
+        await world.carry_out(run, watch=watch, **FAST)
+        run.close()
+    while " rows · " not in told[0]:
+        del told[0]  # The reading began in the middle of a message.
+    sid = world.account(3)
+    slow = rf"  {sid[:6]}…{sid[-4:]} · \d+ of 150 · \d of \d+ in flight · .*\d s left"
+    assert re.search(r"^\d+ of 360 rows · \d+ created · .* · \d+ s left$", told[0])
+    assert re.fullmatch(slow, told[1])
+    assert [line[:4] for line in told[1:7]] == ["  AC"] * 6
+    assert told[7] == "  and 2 more accounts"
+    assert re.fullmatch(
+        slow.replace(".*", r"pace \d+\.\d/s · limit: rate · \d+ throttled · "), told[-1]
+    )

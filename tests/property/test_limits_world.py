@@ -194,6 +194,8 @@ def test_the_engine_is_measured_by_what_the_sandbox_answered() -> None:
         replace(scenarios.A, refused_s=0.5),
         replace(scenarios.A, noise=1.0),
         replace(scenarios.A, rows=3),
+        replace(scenarios.A, chance=0.05),
+        replace(scenarios.D, burst=1.0),
         scenarios.A_FULL,
     ],
 )

@@ -14,6 +14,7 @@ import pytest
 from bulkipacl.engine.governor import Governor
 from bulkipacl.engine.headroom import Headroom
 from bulkipacl.engine.window import Window
+from bulkipacl.model import Learnt
 
 sys.path.append(str(Path(__file__).parents[3] / "benchmarks"))
 scenarios: Any = import_module("limits_scenarios")
@@ -46,6 +47,69 @@ def test_a_share_is_left(seed: int) -> None:
     assert mean == pytest.approx(70, abs=3)
     assert outcome.share == pytest.approx(70, abs=3)
     assert outcome.per_1000 <= 10
+
+
+def let_in(
+    scenario: Any, seed: int, from_s: float, to_s: float, learnt: Learnt | None = None
+) -> tuple[float, Governor]:
+    """The share of the ideal in percent that is used between two times, and the governor."""
+    governor = Governor(cap=2_000, headroom=SHARE, learnt=learnt)
+    counts = [0, 0]
+
+    def watch(now_s: float, far: Any) -> None:
+        for place, at_s in enumerate((from_s, to_s)):
+            if now_s <= at_s:
+                counts[place] = far.let_in
+
+    world.simulate(scenario, governor, seed, watch)
+    return 100.0 * (counts[1] - counts[0]) / scenario.ideal_rows(from_s, to_s), governor
+
+
+@SEEDS
+@pytest.mark.parametrize("per_s", [pytest.param(2.0, id="2/s"), pytest.param(50.0, id="50/s")])
+def test_a_share_of_a_rate_is_left(per_s: float, seed: int) -> None:
+    """Where a rate is the limit 70 % of it are used, and the whole of it is what is learnt."""
+    seconds = 15_000 / per_s  # Time enough for a look for a higher rate.
+    scenario = replace(scenarios.D, rate_per_s=((0.0, per_s),), seconds=seconds)
+    used, governor = let_in(scenario, seed, seconds / 5, seconds)
+    assert used == pytest.approx(70, abs=3)
+    learnt = governor.learnt()
+    assert learnt is not None
+    assert learnt.pace_per_s == pytest.approx(per_s, rel=0.05)
+
+
+@SEEDS
+def test_a_share_of_a_rate_that_was_learnt_is_left_from_the_start(seed: int) -> None:
+    """A rate from an earlier run is not met at all to begin with."""
+    learnt = Learnt(20.0, 50.0, 0.095)
+    scenario = replace(scenarios.D, seconds=8.0)
+    used, governor = let_in(scenario, seed, 0.0, 8.0, learnt)
+    assert used == pytest.approx(70, abs=2)
+    assert governor.throttled == 0
+
+
+@SEEDS
+@pytest.mark.parametrize("per_s", [pytest.param(25.0, id="half"), pytest.param(150.0, id="thrice")])
+def test_a_rate_that_was_learnt_may_be_wrong(per_s: float, seed: int) -> None:
+    """It is looked for soon: a share of what there is now is used a minute later."""
+    used, governor = let_in(scenarios.D, seed, 40.0, 60.0, Learnt(20.0, per_s, 0.095))
+    assert 60 <= used <= 90
+    assert governor.throttled <= 0.01 * governor.sent
+
+
+@SEEDS
+def test_a_look_for_a_higher_limit_is_short(seed: int) -> None:
+    """All that the account allows is used for a few round trips in some 5,000 answers."""
+    full_s = before_s = 0.0
+
+    def watch(now_s: float, far: Any) -> None:
+        nonlocal full_s, before_s
+        if now_s >= 5.0 and far.in_flight > 75:
+            full_s += now_s - before_s
+        before_s = now_s
+
+    world.simulate(replace(A, seconds=35.0), Governor(cap=2_000, headroom=SHARE), seed, watch)
+    assert 0 < full_s <= 0.04 * 30
 
 
 @SEEDS
@@ -105,7 +169,12 @@ def test_a_limit_that_falls_is_followed(seed: int) -> None:
 def test_what_remains(others: int, limit: int) -> None:
     """Of a hundred that were seen to be allowed: 70, less what the others hold, and never none."""
     window, headroom = Window(2_000, 100.0), Headroom(SHARE)
-    assert headroom.limit(window.limit) == 100
+    headroom.answered(window, 100, 100, 100, settled=True)
+    assert headroom.limit(window.limit) == 100, "a refusal may have been about a rate"
+    window.look_now()
+    window.answered(0.1, 100, 100, 100, 100)
+    window.refused(0.2, 101, 100, 201, 0.1)
+    assert window.answered(0.3, 202, 100, 100, 202)
     headroom.answered(window, 100, 100, 100, settled=True)
     for _ in range(100):
         headroom.answered(window, 10 + others, 10, 10, settled=False)

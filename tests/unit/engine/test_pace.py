@@ -17,9 +17,12 @@ def used(pace: Pace, now_s: float, answers: int) -> None:
 
 
 def test_a_guess_is_doubled_until_it_is_refused() -> None:
-    """A rate that was never measured is looked for in leaps."""
+    """A rate that was never measured is looked for in leaps, each of which is tried."""
     pace = Pace(0.0, 1.0, 10, 0)
     used(pace, 1.0, 3)
+    assert pace.per_s == 2.0  # Answers that come together were not sent at two a second.
+    used(pace, 3.0, 3)
+    used(pace, 4.0, 3)
     assert pace.per_s == 8.0
     assert pace.refused(11, 11, 3, 1.0)
     assert pace.per_s == 4.0  # Half at most is taken, though three a second were let in.

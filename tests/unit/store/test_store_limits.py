@@ -263,6 +263,27 @@ def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
     assert not list(taken.path.parent.glob("*.tmp"))
 
 
+@pytest.mark.parametrize("kind", ["a FIFO", "a link to a FIFO", "a device"])
+def test_what_is_no_regular_file_is_not_waited_for(
+    memory: LimitsMemory, tmp_path: Path, kind: str
+) -> None:
+    """A FIFO that nobody writes to, or a device that never ends: told at once, and left alone."""
+    memory.path.parent.mkdir()
+    other = memory.path if kind == "a FIFO" else tmp_path / "other"
+    if kind == "a device":
+        other = Path("/dev/zero")
+    else:
+        os.mkfifo(other)
+    if other != memory.path:
+        memory.path.symlink_to(other)
+    with pytest.raises(OSError, match=r"Not a regular file: .*limits\.json"):
+        memory.records()
+    assert memory.of_host(HOST, NOW) == {}
+    with pytest.raises(OSError, match="Not a regular file"):
+        memory.keep(HOST, {sid(1): Learnt(8.0)}, NOW)
+    assert not memory.path.is_file()
+
+
 def test_links_are_not_written_through(memory: LimitsMemory, tmp_path: Path) -> None:
     """Links that somebody put in the file's place, or beside it, lead to no other file."""
     other = tmp_path / "other"
