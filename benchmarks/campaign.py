@@ -1,8 +1,10 @@
 """Faults by the hundred thousand, and `kill -9`: is anything there twice, lost, or unanswered?
 
-    python benchmarks/campaign.py [--seed N] [--faults 100000] [--kills 300] [--vendor] [--slice]
+    python benchmarks/campaign.py [--seed N] [--faults 100000] [--kills 300] [--processes 2]
+                                  [--vendor] [--slice]
 
-Part 1 runs engine and sandbox in virtual time, part 2 kills real processes, part 3 (`--vendor`)
+Part 1 runs engine and sandbox in virtual time, part 2 kills real processes (with `--processes`, of
+runs that take several, the parent or one of the others), part 3 (`--vendor`)
 drives the first rounds of part 1 with the vendor's async client. All rounds are drawn from the
 seed, and judged by the sandbox's own ledger and state (see `campaign_judge`). Progress and
 findings go to stderr, one Markdown table to stdout. Exit code 1 if a promise was broken.
@@ -81,6 +83,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, help="of everything; by default drawn and printed")
     parser.add_argument("--faults", type=int, default=100_000, help="to inject in part 1; 0: skip")
     parser.add_argument("--kills", type=int, default=300, help="of part 2; 0: skip it")
+    parser.add_argument("--processes", type=int, default=1, help="that runs of part 2 take each")
     parser.add_argument("--slice", action="store_true", help="a short one: 1,500 faults, 3 kills")
     parser.add_argument("--vendor", action="store_true", help="the vendor's client as well")
     parser.add_argument("--round", type=int, help="one round of part 1 (or 3), by its number")
@@ -105,7 +108,7 @@ def _is_single(options: argparse.Namespace) -> bool:
 def _single(options: argparse.Namespace, seed: int) -> dict[str, Tally]:
     """One round alone, as a finding names it."""
     if options.kill_round is not None:
-        return {"kill -9": run_kill_round(seed, options.kill_round)}
+        return {"kill -9": run_kill_round(seed, options.kill_round, options.processes)}
     if options.vendor:
         from campaign_vendor import run_vendor_round
 
@@ -155,6 +158,8 @@ def _parts(
     settle_s = options.settle
     workers = SLICE_WORKERS if options.slice else FAULT_WORKERS
     flags = "" if settle_s is None else f"--settle {settle_s:g} "
+    processes = options.processes
+    spread = f"--processes {processes} " if processes > 1 else ""
     yield _Part(
         "faults",
         lambda number: pool.submit(_bounded, run_round, seed, number, settle_s),
@@ -165,11 +170,11 @@ def _parts(
     )
     yield _Part(
         "kill -9",
-        lambda number: threads.submit(run_kill_round, seed, number),
+        lambda number: threads.submit(run_kill_round, seed, number, processes),
         lambda tally: tally.stops["kill"],
         options.kills,
         KILL_WORKERS,
-        "--kill-round",
+        f"{spread}--kill-round",
     )
     if options.vendor:
         from campaign_vendor import run_vendor_round

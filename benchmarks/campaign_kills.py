@@ -1,8 +1,9 @@
 """Rounds with `kill -9`: the command line and the sandbox as processes of their own.
 
-`apply` is killed at a moment that the round's seed draws, and so are some of the resumes after it;
-after every kill, `report` and `verify` must answer for every row. When the run has come to its
-end, it is judged by the sandbox's ledger and state.
+`apply` is killed at a moment that the round's seed draws, and so are some of the resumes after it
+(where they take several processes, the parent or one of the others); after every kill, `report` and
+`verify` must answer for every row. When the run has come to its end, it is judged by the sandbox's
+ledger and state.
 
     run_kill_round   a round, judged
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 import csv
 import os
 import random
+import signal
 import subprocess
 import sys
 import tempfile
@@ -128,6 +130,7 @@ class _Round:
     rng: random.Random
     rows: list[PlanRow]
     where: str
+    processes: int
     tally: Tally = field(default_factory=Tally)
     applies: int = 0
     kills: int = 0
@@ -165,7 +168,9 @@ class _Round:
         may_kill = self.kills < MAX_KILLS and (self.applies <= MAX_APPLIES or self.kills == 0)
         is_first = self.kills == 0
         wants_kill = may_kill and (is_first or self.rng.random() < 0.6)
-        base = ("--base-url", self.box.ready["url"], "--progress", "none")
+        base = ["--base-url", self.box.ready["url"], "--progress", "none"]
+        base += ["--processes", str(self.processes)] if self.processes > 1 else []
+        is_worker_killed = False
         process = subprocess.Popen(
             [*PROGRAM, *arguments, *base],
             stdout=subprocess.DEVNULL,
@@ -176,21 +181,33 @@ class _Round:
         )
         try:
             if wants_kill and self._wait_for_moment(process):
-                process.kill()
+                is_worker_killed = self._kill(process)
             _, errors = process.communicate(timeout=LIMIT_S)
         finally:
             if process.poll() is None:
                 process.kill()
                 process.wait()
-        if process.returncode == -9:
+        if process.returncode == -9 or (is_worker_killed and process.returncode == 7):
+            who = " of a worker" if is_worker_killed else ""
             self.kills += 1
             self.tally.stops["kill"] += 1
-            self.tally.stops[f"{arguments[0]}, {self.moment}"] += 1
+            self.tally.stops[f"{arguments[0]}, {self.moment}{who}"] += 1
             return None
         if process.returncode in (2, 70, 9) or b"Traceback" in errors:
             text = f"{arguments[0]} ended with {process.returncode}: {errors.decode()[-500:]}"
             self.errors.append(text)
         return process.returncode
+
+    def _kill(self, process: subprocess.Popen[bytes]) -> bool:
+        """Kill the run, or one of its worker processes; whether it was one of these."""
+        if self.processes > 1 and self.rng.random() < 0.5:
+            workers = _children(process.pid)
+            if workers:
+                with suppress(ProcessLookupError):
+                    os.kill(self.rng.choice(workers), signal.SIGKILL)
+                return True
+        process.kill()
+        return False
 
     def _wait_for_moment(self, process: subprocess.Popen[bytes]) -> bool:
         """Wait for the moment to kill; False where the process ended before."""
@@ -278,34 +295,45 @@ def _mark(path: Path) -> tuple[int, int] | None:
     return None
 
 
-def _switches(rng: random.Random, number: int) -> list[str]:
+def _children(pid: int) -> list[int]:
+    """The processes that a process has started."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            parent = int((place / "stat").read_text().rpartition(")")[2].split()[1])
+            found += [int(place.name)] if parent == pid else []
+    return sorted(found)
+
+
+def _switches(rng: random.Random, number: int, processes: int) -> list[str]:
     share = rng.uniform(0.05, 0.2) / len(_FAULTS)
     faults = [word for kind in _FAULTS for word in ("--fault", f"{kind}={share:.4f}")]
     duplicates = ("refuse", "accept")[number % 2]
     switches = ["--seed", str(rng.getrandbits(31)), "--duplicates", duplicates]
-    switches += ["--accounts", str(rng.randint(1, 3)), "--lists", str(rng.randint(1, 3))]
+    accounts = max(min(processes, 2), rng.randint(1, 3))
+    switches += ["--accounts", str(accounts), "--lists", str(rng.randint(1, 3))]
     switches += ["--entries", str(rng.choice((5, 15, 30))), "--latency", "0.02~0.3"]
     switches += ["--fault", "hang=0.005", "--hang", "2", "--late", str(LATE_S)]
     return [*switches, *faults]
 
 
-def run_kill_round(seed: int, number: int) -> Tally:
-    """One round with kills, judged."""
+def run_kill_round(seed: int, number: int, processes: int = 1) -> Tally:
+    """One round with kills, judged; each run in so many processes."""
     rng = random.Random(f"{seed}/{number}/kills")
-    box = _Box.start(*_switches(rng, number))
+    box = _Box.start(*_switches(rng, number, processes))
     try:
         with tempfile.TemporaryDirectory() as folder:
-            return _play(box, Path(folder), rng, f"kill round {number}")
+            return _play(box, Path(folder), rng, f"kill round {number}", processes)
     finally:
         box.close()
 
 
-def _play(box: _Box, folder: Path, rng: random.Random, where: str) -> Tally:
+def _play(box: _Box, folder: Path, rng: random.Random, where: str, processes: int) -> Tally:
     scenes = box.scenes()
     before: State = {scene.list_sid: scene.entries for scene in scenes}
     rows = draw_plan(rng, scenes, max(4, min(50, rng.randint(100, 200) // len(scenes))))
     (folder / "rows.csv").write_text("\n".join([HEADER, *csv_lines(rows), ""]), encoding="utf-8")
-    one = _Round(box, folder, rng, rows, where)
+    one = _Round(box, folder, rng, rows, where, processes)
     one.play()
     box.ask("flush", b"")
     after: State = {scene.list_sid: scene.entries for scene in box.scenes()}

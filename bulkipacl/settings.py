@@ -13,6 +13,7 @@ from bulkipacl.errors import UsageError
 
 DEFAULT_BASE_URL = "https://api.twilio.com"
 API_VERSION = "2010-04-01"
+AUTO_PROCESSES = 0
 PAGE_SIZE = 1000
 """Entries asked for per page: the API's maximum (documented), ten times what a list can hold."""
 
@@ -43,6 +44,8 @@ class Settings:
         skip_invalid: answer invalid rows `invalid` and send the rest, instead of stopping.
         no_gap: deletes of a list wait until its creates have succeeded.
         tls_ca_file: a bundle of certificate authorities to trust instead of the system's.
+        processes: over how many processes the accounts are spread, 0..256; `AUTO_PROCESSES`: as
+            many as there are cores to use. No more are started than accounts have rows to do.
     """
 
     base_url: str = DEFAULT_BASE_URL
@@ -62,6 +65,7 @@ class Settings:
     skip_invalid: bool = False
     no_gap: bool = False
     tls_ca_file: str | None = None
+    processes: int = 1
 
     def __post_init__(self) -> None:
         _in_range("--max-in-flight", self.max_in_flight, 1, 10_000)
@@ -81,6 +85,7 @@ class Settings:
             _in_range("--max-failures", self.max_failures_percent, 0, 100)
         if self.deadline_s is not None:
             _in_range("--deadline", self.deadline_s, 0.001, 31_536_000)
+        _in_range("--processes", self.processes, AUTO_PROCESSES, 256)
 
     def as_dict(self) -> dict[str, object]:
         """All settings by name, for the run directory."""
@@ -169,6 +174,12 @@ SAMPLES_FULL_S = 600.0
 """What each account's governor allows is sampled every second, of so many accounts at most; after
 ten minutes the interval grows with the run's age, so that a day's run keeps 3,600 moments."""
 
+FIGURES_EVERY_S = 0.5
+"""How often a worker process says how it stands, for the display."""
+
+STOP_NOW_S = 10.0
+"""A worker process that has not ended so long after it was told to stop now is killed."""
+
 _DURATION = re.compile(r"(?:([0-9]+)h)?(?:([0-9]+)m)?(?:([0-9]+(?:\.[0-9]+)?)s)?")
 
 
@@ -197,6 +208,19 @@ def parse_share(flag: str, text: str) -> tuple[int | None, float | None]:
     if found is None:
         raise UsageError(f"{flag} {text!a} is neither a count nor a share", hint="10, or 5%")
     return (int(found[1]), None) if found[1] else (None, float(found[2]))
+
+
+def parse_processes(flag: str, text: str) -> int:
+    """A number of processes, or `AUTO_PROCESSES` for `auto`.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    if text == "auto":
+        return AUTO_PROCESSES
+    if not re.fullmatch(r"0*[1-9][0-9]{0,5}", text):
+        raise UsageError(f"{flag} {text!a} is no number of processes", hint="2, or auto")
+    return int(text)
 
 
 def parse_headroom(flag: str, text: str) -> float:

@@ -32,6 +32,7 @@ def apply(
     patience: o.Patience = None,
     max_failures: o.MaxFailures = None,
     deadline: o.Deadline = None,
+    processes: o.Processes = None,
     progress: o.Progress = o.ProgressMode.AUTO,
     as_json: o.AsJson = False,
 ) -> int:
@@ -63,6 +64,7 @@ def apply(
         "patience_s": patience,
         "max_failures": max_failures,
         "deadline": deadline,
+        "processes": processes,
     }
     path = run or default_run_path(files[0])
     check_outputs([*(report or []), stream], files, path)

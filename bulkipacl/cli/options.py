@@ -128,6 +128,11 @@ Deadline = Annotated[
     str | None, _flag("--deadline", "Stop after so long: 90s, 10m, 1h30m.", "DURATION")
 ]
 
+Processes = Annotated[
+    str | None,
+    _flag("--processes", "Spread the accounts over processes; auto: all cores.", "N|auto", 1),
+]
+
 # --- what to show -----------------------------------------------------------------------------
 Reports = Annotated[
     list[str] | None,

@@ -24,6 +24,7 @@ def resume(
     patience: o.Patience = None,
     max_failures: o.MaxFailures = None,
     deadline: o.Deadline = None,
+    processes: o.Processes = None,
     progress: o.Progress = o.ProgressMode.AUTO,
     as_json: o.AsJson = False,
 ) -> int:
@@ -51,6 +52,7 @@ def resume(
         "patience_s": patience,
         "max_failures": max_failures,
         "deadline": deadline,
+        "processes": processes,
     }
     check_outputs([*(report or []), stream], [], run)
     settings = make_settings(library.saved_settings(run), flags)

@@ -26,6 +26,7 @@ def retry(
     patience: o.Patience = None,
     max_failures: o.MaxFailures = None,
     deadline: o.Deadline = None,
+    processes: o.Processes = None,
     progress: o.Progress = o.ProgressMode.AUTO,
     as_json: o.AsJson = False,
 ) -> int:
@@ -55,6 +56,7 @@ def retry(
         "patience_s": patience,
         "max_failures": max_failures,
         "deadline": deadline,
+        "processes": processes,
     }
     settings = make_settings(library.saved_settings(source), flags)
     known = load_credentials(os.environ, credentials)

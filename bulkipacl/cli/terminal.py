@@ -34,7 +34,7 @@ from bulkipacl.report import (
 )
 
 if TYPE_CHECKING:
-    from bulkipacl.engine.run import Engine
+    from bulkipacl.engine.sender import Sender
 
 SHOWN_ERRORS = 20
 SHOWN_WARNINGS = 3
@@ -130,7 +130,7 @@ class Terminal:
         elif self._is_shown():
             self._say(f"{counted(rows, 'row')} taken in, none invalid")
 
-    def sending(self, engine: Engine, rows: int | None) -> None:
+    def sending(self, engine: Sender, rows: int | None) -> None:
         """Sending begins."""
         self._progress = start_progress(self._mode, engine, rows)
 

@@ -18,7 +18,7 @@ import orjson
 
 from bulkipacl.engine.committer import Offload, in_thread
 from bulkipacl.engine.job import Inputs, Observer, info_of, open_input, tell, warn_of_columns
-from bulkipacl.engine.run import Engine
+from bulkipacl.engine.sender import Sender
 from bulkipacl.intake import Source
 from bulkipacl.model import Draft
 from bulkipacl.report import StreamLines, source_name
@@ -37,7 +37,7 @@ class Arrival:
         run: RunDirectory,
         inputs: Inputs,
         observer: Observer,
-        engine: Engine,
+        engine: Sender,
         stream: StreamLines | None = None,
         offload: Offload = in_thread,
     ) -> None:

@@ -1,7 +1,8 @@
 """Group commits: what the engine writes, gathered and made durable together.
 
 Outcomes wait a little for company; a snapshot, for which sending waits, does not. What has to
-come after durability (the first write to a list, a line of a stream) is called from here.
+come after durability (the first write to a list, a line of a stream) is called from here. Where
+a batch goes is not known here: to the run directory, or to the process that writes to it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ from bulkipacl.store import journal
 from bulkipacl.store.journal import Batch
 from bulkipacl.store.rundir import RunDirectory
 
+Write = Callable[[Batch], Awaitable[None]]
+"""Makes a batch durable, or raises a StoreError; not torn by cancellation."""
+
 Offload = Callable[[Callable[[], None]], Awaitable[None]]
 """Runs a blocking call: in a thread, or at once where time is virtual."""
 
@@ -23,6 +27,15 @@ Offload = Callable[[Callable[[], None]], Awaitable[None]]
 async def in_thread(call: Callable[[], None]) -> None:
     """Run a blocking call in a thread of anyio's; not torn by cancellation."""
     await anyio.to_thread.run_sync(call)
+
+
+def to_journal(run: RunDirectory, offload: Offload) -> Write:
+    """Writes batches to the run directory itself."""
+
+    async def write(batch: Batch) -> None:
+        await offload(lambda: journal.commit(run, batch))
+
+    return write
 
 
 class Committer:
@@ -34,15 +47,11 @@ class Committer:
     """
 
     def __init__(
-        self,
-        run: RunDirectory,
-        offload: Offload,
-        on_ended: Callable[[Sequence[RowResult]], None] | None,
+        self, write: Write, on_ended: Callable[[Sequence[RowResult]], None] | None
     ) -> None:
         self.batch = Batch()
         self.is_broken = False
-        self._run = run
-        self._offload = offload
+        self._write = write
         self._on_ended = on_ended
         self._is_urgent = False
         self._is_closed = False
@@ -88,7 +97,7 @@ class Committer:
             return
         try:
             with anyio.CancelScope(shield=True):
-                await self._offload(lambda: journal.commit(self._run, batch))
+                await self._write(batch)
         except BaseException:
             # What comes later may rest on what was lost (a round closed on outcomes that are not
             # there): so nothing is written any more.

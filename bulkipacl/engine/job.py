@@ -2,6 +2,7 @@
 
 Inputs      where rows come from, and what holds for those that do not say it
 Job         settings, credentials, where reports go
+Spread      spreads it over processes
 Observer    the command line, or a test
 """
 
@@ -9,21 +10,20 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import BinaryIO, Protocol
 
 from bulkipacl.credentials import CredentialMap
+from bulkipacl.engine.sender import OnEnded, Sender
 from bulkipacl.errors import BulkError, UsageError
 from bulkipacl.intake import Defaults, Source, near_misses, open_source
-from bulkipacl.model import Draft, Problem, SourceInfo
+from bulkipacl.model import Draft, Learnt, Problem, SourceInfo
 from bulkipacl.settings import DEFAULT_BASE_URL, Settings
 from bulkipacl.store.limits import LimitsMemory
+from bulkipacl.store.rundir import RunDirectory
 from bulkipacl.twilio.hosts import BaseUrl
-
-if TYPE_CHECKING:  # It brings aiohttp along, which `validate` and `report` can do without.
-    from bulkipacl.engine.run import Engine
 
 KEPT_NAMES = ("run.sqlite", "report.csv", "rejects.csv")
 """What every run directory holds."""
@@ -55,6 +55,7 @@ class Job:
         stream: takes JSON Lines of rows as they end, or None.
         stdout: for a report to `-`.
         memory: where what is found out about accounts' limits is kept for the next run, or None.
+        spread: spreads it over processes, or None.
     """
 
     run_path: Path
@@ -65,6 +66,22 @@ class Job:
     stream: Callable[[bytes], object] | None = None
     stdout: BinaryIO | None = None
     memory: LimitsMemory | None = None
+    spread: Spread | None = None
+
+
+class Spread(Protocol):
+    """Opens what carries a run out in several processes."""
+
+    def __call__(
+        self,
+        directory: RunDirectory,
+        job: Job,
+        learnt: Mapping[str, Learnt],
+        on_ended: OnEnded | None,
+        *,
+        is_input_open: bool,
+    ) -> Sender | None:
+        """The sender; None where one process does as well."""
 
 
 class Observer(Protocol):
@@ -82,7 +99,7 @@ class Observer(Protocol):
     def checked(self, rows: int, invalid: int) -> None:
         """The input is complete."""
 
-    def sending(self, engine: Engine, rows: int | None) -> None:
+    def sending(self, engine: Sender, rows: int | None) -> None:
         """Sending begins; `rows` None: more arrive."""
 
     def stopping(self, signals: int) -> None:

@@ -1,12 +1,12 @@
 """Lists named by their FriendlyName, looked up: one reading of an account's lists for all of them.
 
-Naming      reads, gives the lists their sids in the store, and hands them over to be opened
+Naming      reads, lets the lists have their sids in the store, and hands them over to be opened
 find_sids   pure: names against what the API holds
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -14,7 +14,6 @@ from bulkipacl.engine.account import Account
 from bulkipacl.engine.reading import Reading
 from bulkipacl.model import ApiError, Outcome, RowResult
 from bulkipacl.store import views
-from bulkipacl.store.journal import name_lists
 from bulkipacl.store.rundir import RunDirectory
 from bulkipacl.twilio import contract
 
@@ -61,6 +60,12 @@ class Host(Protocol):
     def wall_clock(self) -> float:
         """Unix seconds."""
 
+    def name_list(self, account_id: int, list_id: int, sid: str) -> None:
+        """A list has been found by its name."""
+
+    def after_commit(self, then: Callable[[], None]) -> None:
+        """Call `then` once what has been said so far is durable."""
+
     def queue_list(self, account: Account, list_id: int) -> None:
         """A list has rows to carry out."""
 
@@ -73,7 +78,12 @@ class Host(Protocol):
 
 @dataclass(slots=True)
 class _Search:
-    """What waits for the reading of one account's lists."""
+    """What waits for the reading of one account's lists.
+
+    Attributes:
+        names: of the lists to look up, by number.
+        then: lists to open afterwards.
+    """
 
     names: dict[int, str]
     then: list[int]
@@ -92,7 +102,7 @@ class Naming:
         return len(self._searches)
 
     def is_busy(self, account: Account) -> bool:
-        """Whether a reading of this account's lists is under way."""
+        """Whether lists of this account are being looked up."""
         return account.number in self._searches
 
     def look_up(self, account: Account, names: Mapping[int, str], then: Sequence[int] = ()) -> None:
@@ -111,19 +121,33 @@ class Naming:
         ).start()
 
     def _looked_up(self, account: Account, search: _Search, reading: Reading) -> None:
-        del self._searches[account.number]
+        # What is asked for from now on is not in this reading: it waits for another one.
+        later = self._searches[account.number] = _Search({}, [])
+        sids: dict[int, str] = {}
         missing: dict[int, Unnamed] = {}
         if reading.error is None:
             sids, missing = find_sids(search.names, reading.values)
-            if sids:
-                for list_id in name_lists(self._host.directory, account.number, sids):
-                    self._host.queue_list(account, list_id)
         elif not reading.is_dropped:
             missing = dict.fromkeys(search.names, Unnamed(reading.reason, ""))
-        for list_id in search.then:
-            self._host.queue_list(account, list_id)
+        for list_id, sid in sids.items():
+            self._host.name_list(account.number, list_id, sid)
         for list_id, why in missing.items():
             self._fail(list_id, why, reading.error or ApiError(0))
+        # The store says what a list is that has more than one name, and which rows are done.
+        self._host.after_commit(lambda: self._named(account, [*sids.values()], search.then, later))
+
+    def _named(
+        self, account: Account, sids: Sequence[str], then: Sequence[int], later: _Search
+    ) -> None:
+        del self._searches[account.number]
+        lists = [views.list_of_sid(self._host.directory, account.number, sid) for sid in sids]
+        for list_id in (*lists, *then):
+            self._host.queue_list(account, list_id)
+        if later.names:
+            self.look_up(account, later.names, later.then)
+        else:
+            for list_id in later.then:
+                self._host.queue_list(account, list_id)
         self._host.go_on()
 
     def _fail(self, list_id: int, why: Unnamed, error: ApiError) -> None:

@@ -73,6 +73,10 @@ class Recorder:
         self._committer.batch.after.append(then)
         self._committer.soon(is_urgent=True)
 
+    def name_list(self, account_id: int, list_id: int, sid: str) -> None:
+        """A list has been found by its name."""
+        self._committer.batch.names.append((account_id, list_id, sid))
+
     def record(self, result: RowResult) -> None:
         """A row has its outcome."""
         outcome = result.outcome
@@ -101,12 +105,7 @@ class Recorder:
             )
 
     def _watch_failures(self) -> None:
-        most, percent = self.settings.max_failures, self.settings.max_failures_percent
-        ended = self.outcomes.total()
-        is_too_many = most is not None and self.failures > most
-        if percent is not None and ended >= PERCENT_FROM_ROWS:
-            is_too_many = is_too_many or self.failures > ended * percent / 100
-        if is_too_many and not self.stopping:
+        if not self.stopping and are_too_many(self.settings, self.failures, self.outcomes.total()):
             self.too_many_failures()
 
     def note(self, kind: str, text: str) -> None:
@@ -132,6 +131,15 @@ class Recorder:
     def throttled(self) -> int:
         """Answers of 429 in this session."""
         return self._throttled_before + sum(a.governor.throttled for a in self.accounts.values())
+
+
+def are_too_many(settings: Settings, failures: int, ended: int) -> bool:
+    """Whether more rows did not end well, of those that have ended, than are to be borne."""
+    most, percent = settings.max_failures, settings.max_failures_percent
+    if most is not None and failures > most:
+        return True
+    is_share = percent is not None and ended >= PERCENT_FROM_ROWS
+    return is_share and failures > ended * (percent or 0.0) / 100
 
 
 def hint_for(reason: str) -> str:

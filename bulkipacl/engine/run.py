@@ -20,7 +20,7 @@ from anyio.abc import TaskGroup
 
 from bulkipacl.engine.account import BLOCKED, CREDENTIALS_REFUSED, Account, Share
 from bulkipacl.engine.acl import OpenList
-from bulkipacl.engine.committer import Committer, Offload, in_thread
+from bulkipacl.engine.committer import Committer, Offload, Write, in_thread, to_journal
 from bulkipacl.engine.feed import Feed
 from bulkipacl.engine.naming import Naming
 from bulkipacl.engine.ports import AccountPort
@@ -46,6 +46,7 @@ from bulkipacl.twilio.transport import Transport
 
 MAX_FAILURES = "max_failures"
 DEADLINE = "deadline"
+ELAPSED_S = "elapsed_s"
 
 
 class _Open(NamedTuple):
@@ -61,6 +62,7 @@ class Engine(Recorder):
 
     Args:
         offload: runs a commit, which blocks.
+        write: makes batches durable, where another process does that.
         on_ended: told of rows whose outcome has just become durable.
         reach: raises CredentialError where an account has no credential.
         learnt: what earlier runs found out about the limits of accounts, by sid.
@@ -73,13 +75,15 @@ class Engine(Recorder):
         transport: Transport,
         *,
         offload: Offload = in_thread,
+        write: Write | None = None,
         on_ended: Callable[[Sequence[RowResult]], None] | None = None,
         reach: Callable[[str], object] | None = None,
         learnt: Mapping[str, Learnt] | None = None,
         rng: random.Random | None = None,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
-        super().__init__(directory, settings, Committer(directory, offload, on_ended), wall_clock)
+        committer = Committer(write or to_journal(directory, offload), on_ended)
+        super().__init__(directory, settings, committer, wall_clock)
         self.uniform = (rng or random.SystemRandom()).uniform
         self._scheduler = Scheduler(transport, settings.max_in_flight)
         self._reach = reach
@@ -103,10 +107,13 @@ class Engine(Recorder):
 
     # --- the whole ------------------------------------------------------------------------
 
-    async def execute(self, *, is_input_open: bool = False) -> None:
+    async def execute(
+        self, accounts: Iterable[tuple[int, str]] | None = None, *, is_input_open: bool = False
+    ) -> None:
         """Carry everything out. Returns when every row ended, or after `stop`.
 
         Args:
+            accounts: (number, sid) of those to carry out; None: all of the run.
             is_input_open: rows still arrive; they are told of by `arrived` and `input_ended`.
 
         Raises:
@@ -118,7 +125,7 @@ class Engine(Recorder):
         self._is_input_open = self._checks_rounds = is_input_open
         started_at = self.now()
         if not is_input_open:
-            self._feed.begin(views.accounts(self.directory))
+            self._feed.begin(views.accounts(self.directory) if accounts is None else accounts)
         try:
             async with anyio.create_task_group() as self._group:
                 self._scheduler.start(self._group)
@@ -136,10 +143,11 @@ class Engine(Recorder):
             self._scheduler.close()  # Timers of accounts and rows may still come.
             for account in self.accounts.values():
                 self.take_leave(account)
+            elapsed_s = self.now() - started_at
+            self._committer.batch.figures += [
+                ("requests", self.requests), ("throttled", self.throttled), (ELAPSED_S, elapsed_s)
+            ]  # fmt: skip
             await self._committer.flush()
-            if not self._committer.is_broken:
-                figures = {"requests": self.requests, "throttled": self.throttled}
-                views.add_up(self.directory, figures | {"elapsed_s": self.now() - started_at})
 
     def _sample(self, sampler: Sampler) -> None:
         if not self._scheduler.is_closed:

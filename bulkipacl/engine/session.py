@@ -11,25 +11,26 @@ finished_first, UnreportedError
 from __future__ import annotations
 
 import asyncio
-import resource
 import shlex
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Self
 
 import anyio
 
 from bulkipacl.engine.arrival import Arrival
+from bulkipacl.engine.files import with_files_for
 from bulkipacl.engine.job import Inputs, Job, Observer, resume_command
+from bulkipacl.engine.loop import run_in_loop
 from bulkipacl.engine.run import Engine, first_error
+from bulkipacl.engine.sender import Sender
 from bulkipacl.errors import BulkError, InputError, StoreError
 from bulkipacl.report import StreamLines
-from bulkipacl.settings import SPARE_FILES, Settings
 from bulkipacl.store import views
 from bulkipacl.store.rundir import DATABASE, RunDirectory
 from bulkipacl.twilio.transport import open_transport
@@ -158,29 +159,36 @@ def carry_out(stage: Stage, *, rows: int | None = None, inputs: Inputs | None = 
         InputError: what was to be taken in could not be read, and not one row came of it.
     """
     with stage.signals.held():
-        return anyio.run(partial(_carry_out, stage, rows, inputs), backend_options=_backend())
-
-
-def _backend() -> dict[str, bool]:
-    try:
-        import uvloop  # noqa: F401
-    except ImportError:
-        return {}
-    return {"use_uvloop": True}
+        return run_in_loop(partial(_carry_out, stage, rows, inputs))
 
 
 async def _carry_out(stage: Stage, rows: int | None, inputs: Inputs | None) -> str:
-    job, observer, stream = stage.job, stage.observer, stage.stream
-    settings = _with_files_for(job.settings)
+    async with _opened(stage, is_input_open=inputs is not None) as engine:
+        return await _send(stage, engine, rows, inputs)
+
+
+@asynccontextmanager
+async def _opened(stage: Stage, *, is_input_open: bool) -> AsyncIterator[Sender]:
+    """What carries the run out: an engine, or one in each of several processes."""
+    job, stream = stage.job, stage.stream
+    on_ended = stream.ended if stream is not None else None
+    learnt = {} if job.memory is None else job.memory.of_host(job.base.origin, time.time())
+    if job.spread is not None:
+        spread = job.spread(stage.run, job, learnt, on_ended, is_input_open=is_input_open)
+        if spread is not None:
+            yield spread
+            return
+    settings = with_files_for(job.settings)
     transport = open_transport(settings, job.base, job.credentials)
-    engine = Engine(
-        stage.run,
-        settings,
-        transport,
-        on_ended=stream.ended if stream is not None else None,
-        reach=job.credentials.for_account,
-        learnt=None if job.memory is None else job.memory.of_host(job.base.origin, time.time()),
-    )
+    reach = job.credentials.for_account
+    try:
+        yield Engine(stage.run, settings, transport, on_ended=on_ended, reach=reach, learnt=learnt)
+    finally:
+        await transport.aclose()
+
+
+async def _send(stage: Stage, engine: Sender, rows: int | None, inputs: Inputs | None) -> str:
+    observer, stream = stage.observer, stage.stream
     arrival = None if inputs is None else Arrival(stage.run, inputs, observer, engine, stream)
     cut_off: list[InputError] = []
     try:
@@ -199,27 +207,13 @@ async def _carry_out(stage: Stage, rows: int | None, inputs: Inputs | None) -> s
         raise error from None
     finally:
         observer.ended()
-        await transport.aclose()
         _remember(stage, engine)
     if cut_off and not engine.is_stopping:
         return INPUT_UNFINISHED
     return engine.ending
 
 
-def _with_files_for(settings: Settings) -> Settings:
-    """Each request in flight needs an open file: raise the process's limit, or send fewer."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = settings.max_in_flight + SPARE_FILES
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        with suppress(OSError, ValueError):  # Some systems have a limit below the hard one.
-            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-        soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        return replace(settings, max_in_flight=max(1, min(wanted, soft) - SPARE_FILES))
-    return settings
-
-
-def _remember(stage: Stage, engine: Engine) -> None:
+def _remember(stage: Stage, engine: Sender) -> None:
     """Keep what was found out about limits. A run is never worse off for not being able to."""
     if stage.job.memory is not None:
         with suppress(OSError):
@@ -227,7 +221,7 @@ def _remember(stage: Stage, engine: Engine) -> None:
 
 
 async def _take_in(
-    arrival: Arrival, stage: Stage, engine: Engine, cut_off: list[InputError]
+    arrival: Arrival, stage: Stage, engine: Sender, cut_off: list[InputError]
 ) -> None:
     """Take in until the inputs end; where one cannot be read on, what came before is carried out.
 
@@ -259,7 +253,7 @@ def stopped(
 
 
 @contextmanager
-def _stopped_by(signals: Signals, engine: Engine, observer: Observer) -> Iterator[None]:
+def _stopped_by(signals: Signals, engine: Sender, observer: Observer) -> Iterator[None]:
     """The first signal: finish what is in flight. The second: stop now."""
     loop = asyncio.get_running_loop()
 

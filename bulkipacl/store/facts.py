@@ -1,7 +1,7 @@
 """Facts of a run by name: how it ended, with what settings it was begun, figures of its sending.
 
-get_meta, set_meta, add_up   the facts
-sound                        reading what is kept, where it may be damaged
+get_meta, set_meta   the facts
+sound                reading what is kept, where it may be damaged
 """
 
 from __future__ import annotations
@@ -37,8 +37,3 @@ def set_meta(run: RunDirectory, facts: Mapping[str, str]) -> None:
     """Keep facts of the run; durable when it returns."""
     with run.transaction() as db:
         db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", list(facts.items()))
-
-
-def add_up(run: RunDirectory, figures: Mapping[str, float]) -> None:
-    """Add figures to those that earlier sessions of the run left."""
-    set_meta(run, {key: repr(float(get_meta(run, key, "0")) + x) for key, x in figures.items()})
