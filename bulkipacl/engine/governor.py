@@ -22,6 +22,7 @@ from typing import Literal
 
 from bulkipacl.engine.headroom import Headroom
 from bulkipacl.engine.pace import BURST_S, MEASURED, Pace, Refusals, Spacing
+from bulkipacl.engine.queueing import Queueing
 from bulkipacl.engine.window import SMALL, Heights, Window
 from bulkipacl.model import Learnt
 
@@ -112,6 +113,7 @@ class Governor:
         "_is_timed",
         "_limit",
         "_pace",
+        "_queueing",
         "_reason",
         "_round_trip_s",
         "_share",
@@ -142,6 +144,7 @@ class Governor:
         self._pace: Pace | None = None
         self._round_trip_s = ROUND_TRIP_S
         self._is_timed = False
+        self._queueing = Queueing()
         self._heights = Heights()
         self._spread = self._spacing = Spacing(1.0, 1.0)
         self.sent = 0
@@ -244,8 +247,10 @@ class Governor:
             self._pace.answered(now_s, self._round_trip_s)
             if self._pace.per_s * self._round_trip_s > 2.0 * window.limit + 2.0:
                 self._end_pace()
-        limit = self._allowed()
-        if limit != self._limit or not number % SPREAD_EVERY:
+        limit, is_due = self._allowed(), not number % SPREAD_EVERY
+        if is_due:
+            window.is_crowded = self._queueing.is_crowded(now_s, self._round_trip_s)
+        if limit != self._limit or is_due:
             self._limit = limit
             self._follow()
 

@@ -61,6 +61,7 @@ class Window:
         is_starting: no refusal has been met so far.
         is_beset: refusals come that are not about our requests in flight; so they are not waited
             for to end before looking higher.
+        is_crowded: what is sent waits in a queue, so that there is no use in being wider.
         raised_at: the number of the last request sent before the window was last raised.
     """
 
@@ -75,6 +76,7 @@ class Window:
         "_rest",
         "_step",
         "is_beset",
+        "is_crowded",
         "is_starting",
         "limit",
         "raised_at",
@@ -85,7 +87,7 @@ class Window:
         self._cap = float(cap) if cap is not None else float("inf")
         self.value = min(max(float(START), start or 0.0), self._cap)
         self.is_starting = start is None
-        self.is_beset = False
+        self.is_beset = self.is_crowded = False
         self.raised_at = 0
         self._rest = REST_FIRST if start is None else REST_AFTER_FALL
         self._step = 0
@@ -131,6 +133,8 @@ class Window:
                 return False
             self._settle(sent)
             ended = True
+        elif self.is_crowded:
+            pass  # Wider, it would only wait longer.
         elif self.is_starting:
             # Half full is in use: what grew since the request was sent is not full yet.
             if 2 * in_flight >= self.limit:
