@@ -39,7 +39,7 @@ from bulkipacl.credentials import load_credentials
 from bulkipacl.engine import apply as library
 from bulkipacl.engine import session
 from bulkipacl.engine.job import Inputs, Job
-from bulkipacl.engine.run import Engine
+from bulkipacl.engine.sender import Sender
 from bulkipacl.errors import BulkError
 from bulkipacl.intake import Defaults
 from bulkipacl.model import Attempt, Operation, Problem, Reach, Request, make
@@ -108,7 +108,7 @@ class Silent:
         """Intake has ended."""
         self._mark("intake")
 
-    def sending(self, engine: Engine, rows: int | None) -> None:
+    def sending(self, engine: Sender, rows: int | None) -> None:
         """Sending begins."""
 
     def stopping(self, signals: int) -> None:

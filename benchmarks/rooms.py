@@ -31,7 +31,7 @@ import orjson
 
 from bulkipacl.engine.apply import take_in
 from bulkipacl.engine.job import Inputs
-from bulkipacl.engine.run import Engine
+from bulkipacl.engine.sender import Sender
 from bulkipacl.errors import BulkError
 from bulkipacl.intake import Defaults
 from bulkipacl.model import Evidence, Operation, Outcome, Problem, RowResult
@@ -64,7 +64,7 @@ class Silent:
     def checked(self, rows: int, invalid: int) -> None:
         """Not shown."""
 
-    def sending(self, engine: Engine, rows: int | None) -> None:
+    def sending(self, engine: Sender, rows: int | None) -> None:
         """Nothing is sent."""
 
     def stopping(self, signals: int) -> None:

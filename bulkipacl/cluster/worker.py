@@ -149,7 +149,8 @@ class Conversation:
             engine.stop_now(message.reason)
 
     def _end(self) -> None:
-        pass
+        if not self.is_over:
+            vanish()
 
     async def write(self, batch: Batch) -> None:
         """Have a batch made durable by the parent."""

@@ -20,7 +20,7 @@ from bulkipacl.cli.terminal import Terminal
 from bulkipacl.credentials import load_credentials
 from bulkipacl.engine.apply import apply
 from bulkipacl.engine.job import Inputs, Job, check_outputs
-from bulkipacl.engine.run import Engine
+from bulkipacl.engine.sender import Sender
 from bulkipacl.errors import UsageError
 from bulkipacl.intake import parse_defaults
 from bulkipacl.model import Outcome
@@ -184,10 +184,10 @@ def test_names_that_arrive(boxed: Callable[..., Cli]) -> None:
 class Stopping(Terminal):
     """Stops a run as soon as the first rows have arrived."""
 
-    engine: Engine | None = None
+    engine: Sender | None = None
     arrived = 0
 
-    def sending(self, engine: Engine, rows: int | None) -> None:
+    def sending(self, engine: Sender, rows: int | None) -> None:
         """Sending begins."""
         self.engine = engine
 
