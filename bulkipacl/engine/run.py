@@ -19,9 +19,11 @@ from anyio.abc import TaskGroup
 
 from bulkipacl.engine.account import BLOCKED, CREDENTIALS_REFUSED, Account, Share
 from bulkipacl.engine.acl import OpenList
+from bulkipacl.engine.admission import Admission
 from bulkipacl.engine.committer import Committer, Offload, in_thread
 from bulkipacl.engine.feed import Feed
 from bulkipacl.engine.naming import Naming
+from bulkipacl.engine.ports import OpenedList
 from bulkipacl.engine.recording import Recorder, hint_for
 from bulkipacl.engine.sampling import Sampler
 from bulkipacl.engine.scheduler import Lane, Scheduler
@@ -37,6 +39,7 @@ from bulkipacl.settings import (
 from bulkipacl.store import views
 from bulkipacl.store.intake import invalid_result
 from bulkipacl.store.rundir import RunDirectory
+from bulkipacl.store.views import ListInfo
 from bulkipacl.twilio.transport import Transport
 
 MAX_FAILURES = "max_failures"
@@ -48,7 +51,7 @@ class _Open(NamedTuple):
 
     account: Account
     share: Share
-    acl: OpenList
+    acl: OpenedList
 
 
 class Engine(Recorder):
@@ -60,6 +63,8 @@ class Engine(Recorder):
         reach: raises CredentialError where an account has no credential.
         learnt: what earlier runs found out about the limits of accounts, by sid.
     """
+
+    round_rows = ROUND_ROWS
 
     def __init__(
         self,
@@ -75,6 +80,7 @@ class Engine(Recorder):
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         super().__init__(directory, settings, Committer(directory, offload, on_ended), wall_clock)
+        self.admission = Admission(directory, settings, self.note)
         self.uniform = (rng or random.SystemRandom()).uniform
         self._scheduler = Scheduler(transport, settings.max_in_flight)
         self._reach = reach
@@ -281,8 +287,8 @@ class Engine(Recorder):
             names = {} if info.sid else {info.id: info.name}
             self._naming.look_up(account, names, [info.id] if info.sid else [])
             return
-        rows = views.rows_to_do(self.directory, list_id, ROUND_ROWS)
-        has_more = len(rows) == ROUND_ROWS
+        rows = views.rows_to_do(self.directory, list_id, self.round_rows)
+        has_more = len(rows) == self.round_rows
         if self._is_input_open and self._arrived_to is not None:
             # What has just come into the store, and was not told of, can belong between these.
             rows = [row for row in rows if row.number <= self._arrived_to]
@@ -293,9 +299,15 @@ class Engine(Recorder):
         )
         share = account.share(len(rows))
         self._open_rows += len(rows)
-        one = OpenList(self, share, info, rows, has_more=has_more, is_gap=is_gap)
+        one = self.open_list(share, info, rows, has_more=has_more, is_gap=is_gap)
         self._open[list_id] = _Open(account, share, one)
         one.start()
+
+    def open_list(
+        self, share: Share, info: ListInfo, rows: Sequence[Row], *, has_more: bool, is_gap: bool
+    ) -> OpenedList:
+        """A round of a list."""
+        return OpenList(self, share, info, rows, has_more=has_more, is_gap=is_gap)
 
     def _without_invalid(self, rows: list[Row]) -> list[Row]:
         """Rows of one list checked against each other, where the whole input could not be."""

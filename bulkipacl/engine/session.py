@@ -145,12 +145,19 @@ class Stage:
     signals: Signals = field(default_factory=Signals)
 
 
-def carry_out(stage: Stage, *, rows: int | None = None, inputs: Inputs | None = None) -> str:
+def carry_out(
+    stage: Stage,
+    *,
+    rows: int | None = None,
+    inputs: Inputs | None = None,
+    make: type[Engine] = Engine,
+) -> str:
     """Send what has no outcome yet; returns how it ended.
 
     Args:
         rows: how many there are, where that is known.
         inputs: what is still to be taken in while it is sent.
+        make: what carries it out.
 
     Raises:
         StoppedError: the run directory cannot be written any more; nothing unrecorded was sent.
@@ -158,10 +165,13 @@ def carry_out(stage: Stage, *, rows: int | None = None, inputs: Inputs | None = 
         InputError: what was to be taken in could not be read, and not one row came of it.
     """
     with stage.signals.held():
-        return anyio.run(partial(_carry_out, stage, rows, inputs), backend_options=_backend())
+        return anyio.run(
+            partial(_carry_out, stage, rows, inputs, make), backend_options=loop_backend()
+        )
 
 
-def _backend() -> dict[str, bool]:
+def loop_backend() -> dict[str, bool]:
+    """What anyio is to run on: the faster loop, where it is there."""
     try:
         import uvloop  # noqa: F401
     except ImportError:
@@ -169,11 +179,13 @@ def _backend() -> dict[str, bool]:
     return {"use_uvloop": True}
 
 
-async def _carry_out(stage: Stage, rows: int | None, inputs: Inputs | None) -> str:
+async def _carry_out(
+    stage: Stage, rows: int | None, inputs: Inputs | None, make: type[Engine]
+) -> str:
     job, observer, stream = stage.job, stage.observer, stage.stream
-    settings = _with_files_for(job.settings)
+    settings = with_files_for(job.settings)
     transport = open_transport(settings, job.base, job.credentials)
-    engine = Engine(
+    engine = make(
         stage.run,
         settings,
         transport,
@@ -206,7 +218,7 @@ async def _carry_out(stage: Stage, rows: int | None, inputs: Inputs | None) -> s
     return engine.ending
 
 
-def _with_files_for(settings: Settings) -> Settings:
+def with_files_for(settings: Settings) -> Settings:
     """Each request in flight needs an open file: raise the process's limit, or send fewer."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = settings.max_in_flight + SPARE_FILES

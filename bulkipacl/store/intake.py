@@ -94,7 +94,7 @@ class Intake:
         db.executemany("INSERT INTO row VALUES (?,?,?,?,?,?,?,?,?,?,?,?)", rows)
         insert_outcomes(db, outcomes)
         self.rows = number
-        self.invalid += len(outcomes)
+        self.invalid += sum(outcome.outcome is Outcome.INVALID for outcome in outcomes)
         self.last_invalid = [outcome.number for outcome in outcomes]
         return touched
 
@@ -121,11 +121,15 @@ class Intake:
 
 
 def invalid_result(number: int, problems: Iterable[Problem]) -> RowResult:
-    """The outcome of a row that cannot be sent: all its problems in one line."""
+    """The outcome of a row that cannot be sent: all its problems in one line.
+
+    It is `refused` where the row is understood, and a guard alone stands against it.
+    """
     errors = [problem for problem in problems if not problem.is_warning]
+    is_refused = all(problem.is_refusal for problem in errors)
     return RowResult(
         number,
-        Outcome.INVALID,
+        Outcome.REFUSED if is_refused else Outcome.INVALID,
         reason=errors[0].reason,
         message="; ".join(
             f"{problem.field}: {problem.why}" if problem.field else problem.why

@@ -9,6 +9,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import orjson
 
@@ -41,6 +42,22 @@ class KeptSnapshot:
     untried: frozenset[int] = frozenset()
 
 
+class PlannedList(NamedTuple):
+    """What a plan keeps of one list: a line of the table `plan`, in its order.
+
+    Attributes:
+        digest: of the entries; "" where the list could not be read.
+        entries: packed, or None where the list could not be read.
+        why: JSON of how its rows would end then, or None.
+    """
+
+    list_id: int
+    taken_at: float
+    digest: str
+    entries: bytes | None
+    why: str | None
+
+
 @dataclass(slots=True)
 class Batch:
     """What happened since the last commit.
@@ -53,6 +70,7 @@ class Batch:
         stopped: (account sid, JSON of the reason), for accounts for which nothing more is sent.
         notes: (kind, text).
         samples: what accounts' governors allowed.
+        planned: what a plan read, in place of what it read of the same lists before.
         after: called in the committing thread's caller once all of this is durable.
     """
 
@@ -62,6 +80,7 @@ class Batch:
     stopped: list[tuple[str, str]] = field(default_factory=list)
     notes: list[tuple[str, str]] = field(default_factory=list)
     samples: list[LimitSample] = field(default_factory=list)
+    planned: list[PlannedList] = field(default_factory=list)
     after: list[Callable[[], None]] = field(default_factory=list)
 
     def __bool__(self) -> bool:
@@ -72,6 +91,7 @@ class Batch:
             or self.stopped
             or self.notes
             or self.samples
+            or self.planned
             or self.after
         )
 
@@ -110,6 +130,7 @@ def commit(run: RunDirectory, batch: Batch) -> None:
         )
         add_notes(db, batch.notes)
         db.executemany("INSERT INTO limit_sample VALUES (?, ?, ?, ?, ?, ?, ?, ?)", batch.samples)
+        db.executemany("INSERT OR REPLACE INTO plan VALUES (?, ?, ?, ?, ?)", batch.planned)
 
 
 def insert_outcomes(db: sqlite3.Connection, results: Sequence[RowResult]) -> None:

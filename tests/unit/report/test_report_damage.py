@@ -121,7 +121,7 @@ def test_anywhere(whole: Path, tmp_path: Path, seed: int) -> None:
     place = damaged(whole, tmp_path / "run", lambda data: None)
     data = (place / DATABASE).read_bytes()
     refused = 0
-    for _ in range(25):
+    for _ in range(40):
         changed = bytearray(data)
         start, size = rng.randrange(100, len(data)), rng.choice([1, 3, 20, 400])
         patch = rng.choice([bytes(size), b"9" * size, rng.randbytes(size)])
