@@ -7,7 +7,7 @@ Ran         what a run of some rows did to it, recorded up to some row
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -39,7 +39,7 @@ class Simulated:
             return entry
         if operation is C:
             self._made += 1
-            entry = replace(entry, sid=f"new{self._made}")
+            entry = entry._replace(sid=f"new{self._made}")
         else:
             assert entry.sid in self.state.entries
         assert all(other.sid == entry.sid for other in self.state.at(entry.key))
@@ -180,7 +180,7 @@ def test_others_are_left_alone(before: list[Entry], rows: list[Row], data: st.Da
             simulated.state.drop(entry.sid)
             touched[entry.sid] = None
             if kind == "rename":
-                entry = replace(entry, name="theirs")
+                entry = entry._replace(name="theirs")
                 simulated.state.put(entry)
                 touched[entry.sid] = entry
     steps = way_back(history_of(before, rows, ran, len(rows)), simulated.entries)
@@ -200,7 +200,7 @@ def test_others_are_left_alone(before: list[Entry], rows: list[Row], data: st.Da
 def test_moved_anywhere(old: list[int], new: list[int], count: int) -> None:
     """Entries that a run has moved to each other's addresses, in chains and rings, all go back."""
     before = [Entry(f"old{n}", old[n], 32, f"n{n}") for n in range(count)]
-    after = [replace(entry, address=new[n]) for n, entry in enumerate(before)]
+    after = [entry._replace(address=new[n]) for n, entry in enumerate(before)]
     simulated = Simulated(after)
     done = [Done(n, entry.sid, entry, is_new=False) for n, entry in enumerate(after, start=1)]
     steps = way_back(History(tuple(before), tuple(done)), simulated.entries)
