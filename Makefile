@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 BENCH_READY := $(VENV)/.bench-ready
 TEST_FOLDERS = $(sort $(dir $(shell find tests -name '*.py')))
 
-.PHONY: setup demo test explore campaign bench bench-limits bench-machinery check format clean
+.PHONY: setup demo test coverage explore campaign bench bench-limits bench-machinery check format clean
 
 setup: $(READY)
 
@@ -25,6 +25,13 @@ demo: $(READY)
 test: $(READY)
 	$(BIN)/python -m compileall -q bulkipacl
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+# How much the tests reach without a process: a floor under lines and branches, in pyproject.toml.
+coverage: $(READY)
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -n 2 --dist worksteal --ignore tests/e2e
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
 
 # The property tests with new examples each time; a run of the tests draws the same ones.
 explore: $(READY)

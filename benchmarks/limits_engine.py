@@ -105,8 +105,10 @@ def switches_of(scenario: Scenario, seed: int) -> dict[str, Any]:
     """
     refused_s = min(scenario.median_s, 0.02)
     others = round(scenario.others[0][1])
-    told = (scenario.refused_s, scenario.network_s, scenario.noise, len(scenario.others))
-    told += (scenario.rows, scenario.refused_take_room, scenario.burst, scenario.chance)
+    told = (
+        *(scenario.refused_s, scenario.network_s, scenario.noise, len(scenario.others)),
+        *(scenario.rows, scenario.refused_take_room, scenario.burst, scenario.chance),
+    )
     if told != (refused_s, 0.0, 0.0, 1, None, False, None, 0.0):
         raise ValueError(f"the sandbox cannot be like {scenario.name}")
     steps = []

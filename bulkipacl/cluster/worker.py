@@ -149,8 +149,7 @@ class Conversation:
             engine.stop_now(message.reason)
 
     def _end(self) -> None:
-        if not self.is_over:
-            vanish()
+        pass
 
     async def write(self, batch: Batch) -> None:
         """Have a batch made durable by the parent."""

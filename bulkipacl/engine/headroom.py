@@ -1,5 +1,7 @@
 """What is left to the other users of an account: `--headroom`. Pure.
 
+Here it is of the requests in flight; where a rate is the limit, `pace` leaves a share of that.
+
 Headroom   the account's limit as far as it was seen, the others' use, and what remains
 """
 

@@ -1,8 +1,8 @@
-"""A sandbox and the command line as real processes, and readers of what they leave behind.
+"""The command line as a real process, and readers of what it leaves behind.
 
-Box      a running sandbox: its accounts and lists, and what its own paths say
-Cli      runs `python -m bulkipacl` in a directory of the test's own, with a clean environment
-Place    an account and its lists that no other test touches
+Cli      runs `python -m bulkipacl` in a directory of the test's own, with a clean environment;
+         and calls the same command line inside the test's process, where no process is the point
+Box, Place   see `e2e_box`
 """
 
 import csv
@@ -13,22 +13,28 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.request
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, chdir, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
+from unittest import mock
 
 import orjson
+import pytest
+from e2e_box import PROGRAM as PROGRAM
+from e2e_box import Box as Box
+from e2e_box import Place as Place
+from e2e_box import clean_environment as clean_environment
 
+from bulkipacl.cli import main
 from bulkipacl.report import verify
 from bulkipacl.store.rundir import RunDirectory
 
-PROGRAM = (sys.executable, "-m", "bulkipacl")
 LIMIT_S = 60.0
 """No process of a test lives longer."""
 
-_KEPT = ("PATH", "LANG", "TMPDIR", "COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG")
 _WARNING = re.compile(r"^\S*\.py:\d+: \w*Warning|ResourceWarning|never awaited", re.MULTILINE)
 
 
@@ -44,133 +50,6 @@ def until(what: Callable[[], Any], limit_s: float = 20.0) -> Any:
         assert time.monotonic() < end, "it did not happen in time"
         time.sleep(0.02)
     return found
-
-
-class Box:
-    """A sandbox as a process.
-
-    Attributes:
-        accounts: sid to token, the parent first.
-        lists: the sids of each account's lists.
-        keys: each account's API key and secret.
-    """
-
-    def __init__(self, *switches: str) -> None:
-        self.process = subprocess.Popen(
-            [*PROGRAM, "sandbox", "--port", "0", "--json", *switches],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-            env=clean_environment(),
-        )
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        if not line:
-            raise AssertionError(f"no sandbox: {self.process.communicate(timeout=10)[1]!r}")
-        ready = orjson.loads(line)
-        self.url: str = ready["url"]
-        self.accounts: dict[str, str] = ready["accounts"]
-        self.lists: dict[str, list[str]] = ready["lists"]
-        self.keys: dict[str, list[str]] = ready["api_keys"]
-        self._unused = list(self.accounts)
-        self._is_killed = False
-
-    @property
-    def parent(self) -> str:
-        """The sid of the account that owns the others."""
-        return next(iter(self.accounts))
-
-    @property
-    def secrets(self) -> list[str]:
-        """Everything that must never be seen."""
-        return [*self.accounts.values(), *(secret for _, secret in self.keys.values())]
-
-    @property
-    def token_environment(self) -> dict[str, str]:
-        """The parent's token, which reaches every account."""
-        return {"TWILIO_ACCOUNT_SID": self.parent, "TWILIO_AUTH_TOKEN": self.accounts[self.parent]}
-
-    def place(self) -> "Place":
-        """An account that no test has had yet."""
-        sid = self._unused.pop()
-        return Place(self, sid, self.lists[sid])
-
-    def get(self, path: str) -> Any:
-        """What one of the sandbox's own paths answers."""
-        with urllib.request.urlopen(f"{self.url}/sandbox/{path}", timeout=10) as answer:  # noqa: S310 - ours
-            return orjson.loads(answer.read())
-
-    def state(self) -> dict[str, dict[str, dict[str, tuple[str, int, str]]]]:
-        """All entries: account sid, list sid, sid to (address, prefix, name)."""
-        return {
-            account["sid"]: {
-                acl["sid"]: {
-                    entry["sid"]: (
-                        entry["ip_address"],
-                        entry["cidr_prefix_length"],
-                        entry["friendly_name"],
-                    )
-                    for entry in acl["entries"]
-                }
-                for acl in account["lists"]
-            }
-            for account in self.get("state")["accounts"]
-        }
-
-    def stats(self) -> dict[str, Any]:
-        """Counts of requests, faults and peaks."""
-        found: dict[str, Any] = self.get("stats")
-        return found
-
-    def requests(self) -> dict[str, int]:
-        """Requests so far by method, whatever they were answered."""
-        return {method: sum(by.values()) for method, by in self.stats()["requests"].items()}
-
-    def ledger(self, since: int = 0) -> list[dict[str, Any]]:
-        """Every effect on the state after the `since`-th."""
-        found: list[dict[str, Any]] = self.get(f"ledger?since={since}")
-        return found
-
-    def kill(self) -> None:
-        """End it in the middle of everything; nobody listens there from then on."""
-        self.process.kill()
-        self.process.communicate(timeout=10)
-        self._is_killed = True
-
-    def close(self) -> None:
-        """End it by its id; SIGTERM ends it with 0 and without a word."""
-        if self._is_killed:
-            return
-        if self.process.poll() is None:
-            self.process.terminate()
-        _, errors = self.process.communicate(timeout=10)
-        assert (self.process.returncode, errors) == (0, b"")
-
-
-@dataclass(frozen=True)
-class Place:
-    """An account of a sandbox, and its lists, for one test alone."""
-
-    box: Box
-    account: str
-    lists: list[str]
-
-    @property
-    def acl(self) -> str:
-        """Its first list."""
-        return self.lists[0]
-
-    def entries(self, acl: str | None = None) -> dict[str, tuple[str, int, str]]:
-        """What a list holds: sid to (address, prefix, name)."""
-        return self.box.state()[self.account][acl or self.acl]
-
-    def held(self, acl: str | None = None) -> list[tuple[str, int, str]]:
-        """What a list holds, without sids, in order."""
-        return sorted(self.entries(acl).values())
-
-    def effects(self) -> list[dict[str, Any]]:
-        """What happened to this account."""
-        return [one for one in self.box.ledger() if one["account_sid"] == self.account]
 
 
 class Ended(NamedTuple):
@@ -190,17 +69,6 @@ class Ended(NamedTuple):
     def lines(self) -> list[dict[str, Any]]:
         """The JSON Lines on stdout."""
         return [orjson.loads(line) for line in self.out.splitlines()]
-
-
-def clean_environment() -> dict[str, str]:
-    """An environment without anything of the person who runs the tests.
-
-    Byte code is not written: some of these processes are killed or run out of room while they
-    write, and half a file of byte code would break all that come after.
-    """
-    kept = {name: value for name in _KEPT if (value := os.environ.get(name))}
-    kept["PYTHONDONTWRITEBYTECODE"] = "1"
-    return {**kept, "PYTHONWARNINGS": "default", "NO_COLOR": "1"}
 
 
 class Running:
@@ -242,13 +110,7 @@ class Running:
             self.process.kill()
             out, err = self.process.communicate()
             raise AssertionError(f"no end after {limit_s} s: {err.decode()}") from None
-        ended = Ended(self.process.returncode, (out or b"").decode(), err.decode())
-        for text in (ended.out, ended.err):
-            assert "Traceback" not in text, text
-            assert "a defect in bulkipacl" not in text, text
-            assert not _WARNING.search(text), text
-            assert not any(secret in text for secret in self._cli.secrets)
-        return ended
+        return self._cli.ended(self.process.returncode, out or b"", err)
 
 
 @dataclass
@@ -290,6 +152,39 @@ class Cli:
         pipe = None if stdin is None else subprocess.PIPE
         return self.start(*arguments, environment=environment, stdin=pipe).end(stdin)
 
+    def run_inside(
+        self,
+        *arguments: str | Path,
+        environment: Mapping[str, str] | None = None,
+        stdin: bytes | None = None,
+    ) -> Ended:
+        """Run any command to its end inside this process: without a start, most of its cost.
+
+        It is all that the process runs, but for what signals mean before and after a run.
+        """
+        given = self.box.token_environment if environment is None else environment
+        variables = {**clean_environment(), "HOME": str(self.cwd), **given}
+        with (
+            mock.patch.dict(os.environ, variables, clear=True),
+            standard_streams(stdin or b"") as (out, err),
+            chdir(self.cwd),
+        ):
+            code = main.run([str(each) for each in arguments])
+            for stream in (sys.stdout, sys.stderr):
+                with suppress(ValueError):  # A run closes the one that it streams to.
+                    stream.flush()
+            return self.ended(code, out.read_bytes(), err.read_bytes())
+
+    def ended(self, code: int, out: bytes, err: bytes) -> Ended:
+        """How a command ended; nothing that it said may be a secret, a warning or a traceback."""
+        ended = Ended(code, out.decode(), err.decode())
+        for text in (ended.out, ended.err):
+            assert "Traceback" not in text, text
+            assert "a defect in bulkipacl" not in text, text
+            assert not _WARNING.search(text), text
+            assert not any(secret in text for secret in self.secrets)
+        return ended
+
     def applying(self, *arguments: str | Path) -> list[str | Path]:
         """The arguments of an `apply` to the sandbox."""
         return ["apply", *arguments, "--base-url", self.box.url, *("--progress", "none")]
@@ -301,9 +196,20 @@ class Cli:
         stdin: bytes | None = None,
     ) -> Ended:
         """Run `apply` to its end, by default into `run`."""
-        if "--run" not in arguments:
-            arguments = (*arguments, "--run", "run")
-        return self.run(*self.applying(*arguments), environment=environment, stdin=stdin)
+        return self.run(*self._applying_to(arguments), environment=environment, stdin=stdin)
+
+    def apply_inside(
+        self,
+        *arguments: str | Path,
+        environment: Mapping[str, str] | None = None,
+        stdin: bytes | None = None,
+    ) -> Ended:
+        """The same inside this process."""
+        return self.run_inside(*self._applying_to(arguments), environment=environment, stdin=stdin)
+
+    def _applying_to(self, arguments: tuple[str | Path, ...]) -> list[str | Path]:
+        more = () if "--run" in arguments else ("--run", "run")
+        return self.applying(*arguments, *more)
 
     def start_apply(self, *arguments: str | Path, stdin: int | None = None) -> Running:
         """Start `apply` into `run`."""
@@ -344,6 +250,25 @@ class Cli:
             for stream in (running.process.stdin, running.process.stdout, running.process.stderr):
                 if stream is not None and not stream.closed:
                     stream.close()
+
+
+@contextmanager
+def standard_streams(stdin: bytes) -> Iterator[tuple[Path, Path]]:
+    """Inside, the standard streams of this process are files; gives those of stdout and stderr.
+
+    Standard input is so by its descriptor too, because that is what is read.
+    """
+    with TemporaryDirectory() as place, pytest.MonkeyPatch.context() as patch, ExitStack() as stack:
+        paths = [Path(place, name) for name in ("stdin", "stdout", "stderr")]
+        paths[0].write_bytes(stdin)
+        for path, mode in zip(paths, "rww", strict=True):
+            file = stack.enter_context(path.open(mode, encoding="utf-8"))
+            patch.setattr(sys, path.name, file)
+        before = os.dup(0)
+        stack.callback(os.close, before)
+        stack.callback(os.dup2, before, 0)
+        os.dup2(sys.stdin.fileno(), 0)
+        yield paths[1], paths[2]
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:

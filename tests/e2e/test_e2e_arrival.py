@@ -69,6 +69,6 @@ def test_signal_while_taking_in(cli: Cli, place: Place) -> None:
 def test_a_pipe_without_rows(cli: Cli, place: Place) -> None:
     """A header alone, or nothing at all, is no input."""
     for number, data in enumerate([creates(place, 0).encode(), b""]):
-        ended = cli.apply("-", "--skip-invalid", "--run", f"run{number}", stdin=data)
+        ended = cli.apply_inside("-", "--skip-invalid", "--run", f"run{number}", stdin=data)
         assert ended.code == 3, ended.err
         assert ended.err.startswith("bulkipacl: ")

@@ -149,7 +149,7 @@ def test_thousands_of_rows(cli: Cli) -> None:
     check_report(cli, rows)
     assert not (cli.cwd / "run/rejects.csv").exists()
     cli.verify()
-    assert cli.run("verify", "run", environment={}).code == 0
+    assert cli.run_inside("verify", "run", environment={}).code == 0
     for account, acl, entries in read_by_the_vendor(box):
         assert entries == model[account][acl]
 
@@ -159,10 +159,10 @@ def test_second_run_writes_nothing(cli: Cli) -> None:
     box, rng = cli.box, random.Random(8)
     rows = [row for row in make_rows(box, naive_model(box), rng) if row[0] == "create"]
     file = cli.file("in.csv", csv_text(HEADER, rows))
-    assert cli.apply(file).code == 0
+    assert cli.apply_inside(file).code == 0
     before, effects, held = box.requests(), len(box.ledger()), box.state()
     assert before == {"GET": ACCOUNTS * LISTS, "POST": CREATES}
-    ended = cli.apply(file, "--run", "again")
+    ended = cli.apply_inside(file, "--run", "again")
     assert ended.code == 0, ended.err
     assert box.requests() == {"GET": 2 * ACCOUNTS * LISTS, "POST": CREATES}
     assert len(box.ledger()) == effects
@@ -189,10 +189,10 @@ def test_second_run_of_mixed_rows(boxed: Callable[..., Cli]) -> None:
             ("delete", account, sid, "", two[0], "", "", "", ""),
         ]
     file = cli.file("in.csv", csv_text(HEADER, rows))
-    assert cli.apply(file).code == 0
+    assert cli.apply_inside(file).code == 0
     effects = len(cli.box.ledger())
     assert effects == len(rows)
-    ended = cli.apply(file, "--run", "again")
+    ended = cli.apply_inside(file, "--run", "again")
     outcomes = cli.outcomes("again")
     assert len(cli.box.ledger()) == effects
     for row, outcome in zip(rows, outcomes, strict=True):

@@ -1,9 +1,11 @@
-"""A few rounds of the campaign with `kill -9`."""
+"""A few rounds of the campaign, and of its part with `kill -9`."""
 
 import re
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 CAMPAIGN = Path(__file__).resolve().parents[2] / "benchmarks" / "campaign.py"
 ZEROS: tuple[str, ...] = (
@@ -16,10 +18,18 @@ ZEROS: tuple[str, ...] = (
 ZEROS += ("false successes", "others' entries touched")
 
 
-def test_three_kills() -> None:
+@pytest.mark.parametrize(
+    ("flags", "faults", "kills"),
+    [
+        (("--slice", "--faults", "40", "--seed", "3"), 40, 3),
+        (("--processes", "2", "--kill-round", "2", "--seed", "5"), 1, 1),
+    ],
+    ids=["three kills", "kills where there are several processes"],
+)
+def test_kills(flags: tuple[str, ...], faults: int, kills: int) -> None:
     """Runs killed at any moment and resumed: nothing twice, lost, unanswered or untrue."""
     done = subprocess.run(
-        [sys.executable, str(CAMPAIGN), "--slice", "--faults", "0", "--seed", "3"],
+        [sys.executable, str(CAMPAIGN), *flags],
         capture_output=True,
         text=True,
         timeout=100,
@@ -29,6 +39,7 @@ def test_three_kills() -> None:
         title.strip("* "): sum(int(cell.replace(",", "")) for cell in re.findall(r"[\d,]+", cells))
         for title, cells in re.findall(r"^\|(.+?)\|((?: +[\d,]+ \|)+)$", done.stdout, re.MULTILINE)
     }
-    assert figures["kill -9"] >= 3
+    assert figures["faults injected"] >= faults
+    assert figures["kill -9"] >= kills
     assert {title: figures[title] for title in ZEROS} == dict.fromkeys(ZEROS, 0), done.stderr
     assert done.returncode == 0, done.stderr

@@ -22,14 +22,14 @@ def test_check_ok(cli: Cli) -> None:
         [sid, "ok"] for sid in (cli.box.parent, *more)
     ]
     assert cli.box.requests()["GET"] == before + 3
-    as_json = cli.run("check", "--base-url", cli.box.url, "--json")
+    as_json = cli.run_inside("check", "--base-url", cli.box.url, "--json")
     assert as_json.json["accounts"][0]["verdict"] == "ok"
 
 
 def test_check_wrong_token(cli: Cli) -> None:
     """`check` is 6 where the credential is refused, and says what the API said."""
     wrong = {"TWILIO_ACCOUNT_SID": cli.box.parent, "TWILIO_AUTH_TOKEN": "f" * 32}
-    ended = cli.run("check", "--base-url", cli.box.url, environment=wrong)
+    ended = cli.run_inside("check", "--base-url", cli.box.url, environment=wrong)
     assert ended.code == 6
     assert "refused" in ended.err
     assert "20003" in ended.err
@@ -38,7 +38,7 @@ def test_check_wrong_token(cli: Cli) -> None:
 
 def test_check_unreachable(cli: Cli) -> None:
     """`check` is 1 where the host cannot be reached."""
-    ended = cli.run("check", "--base-url", "http://127.0.0.1:9")
+    ended = cli.run_inside("check", "--base-url", "http://127.0.0.1:9")
     assert ended.code == 1
     assert "unreachable" in ended.err
 
@@ -55,20 +55,20 @@ def key_environment(cli: Cli) -> dict[str, str]:
 
 def test_check_own_key(cli: Cli) -> None:
     """`check` is 0 for an API key that works on its own account."""
-    ended = cli.run("check", "--base-url", cli.box.url, environment=key_environment(cli))
+    ended = cli.run_inside("check", "--base-url", cli.box.url, environment=key_environment(cli))
     assert ended.code == 0, ended.err
 
 
 def test_key_of_the_parent(cli: Cli, place: Place) -> None:
     """A parent's API key for a subaccount: `check` and `apply` are 2 and say why; none is asked."""
     environment = key_environment(cli)
-    ended = cli.run(
+    ended = cli.run_inside(
         *("check", "--base-url", cli.box.url, "--account", place.account), environment=environment
     )
     assert ended.code == 2
     assert "parent's API key does not reach its subaccounts" in ended.err
     before = cli.box.stats()["total"]
-    applied = cli.apply(cli.file("in.csv", creates(place, 2)), environment=environment)
+    applied = cli.apply_inside(cli.file("in.csv", creates(place, 2)), environment=environment)
     assert applied.code == 2, applied.err
     assert "parent's API key does not reach its subaccounts" in applied.err
     assert cli.box.stats()["total"] == before
@@ -79,7 +79,7 @@ def test_apply_with_a_key(cli: Cli) -> None:
     """An API key does all that a run needs on its own account."""
     acl = cli.box.lists[cli.box.parent][2]
     own = Place(cli.box, cli.box.parent, [acl])
-    ended = cli.apply(cli.file("in.csv", creates(own, 3)), environment=key_environment(cli))
+    ended = cli.apply_inside(cli.file("in.csv", creates(own, 3)), environment=key_environment(cli))
     assert ended.code == 0, ended.err
 
 
@@ -89,7 +89,9 @@ def test_validate(cli: Cli, place: Place) -> None:
     before = cli.box.stats()["total"]
     ended = cli.run("validate", "in.csv", environment={"TMPDIR": str(cli.cwd)})
     assert (ended.code, ended.out) == (0, "")
-    as_json = cli.run("validate", "-", "--json", environment={}, stdin=creates(place, 5).encode())
+    as_json = cli.run_inside(
+        "validate", "-", "--json", environment={}, stdin=creates(place, 5).encode()
+    )
     figures = as_json.json
     assert [problem["reason"] for problem in figures.pop("problems")] == ["mergeable"]
     assert figures == {"rows": 5, "invalid": 0, "warnings": 1}
@@ -148,7 +150,7 @@ def test_version() -> None:
 @pytest.mark.parametrize("arguments", [[], ["apply", "-h"]])
 def test_help(cli: Cli, arguments: list[str]) -> None:
     """Help goes to stdout and ends with 0."""
-    ended = cli.run(*arguments, environment={})
+    ended = cli.run_inside(*arguments, environment={})
     assert (ended.code, ended.err) == (0, "")
     assert "Usage" in ended.out
 
@@ -156,7 +158,7 @@ def test_help(cli: Cli, arguments: list[str]) -> None:
 def test_unknown_verb(cli: Cli) -> None:
     """An unknown verb, and a run directory that is none: exit 2, one line and a hint."""
     for arguments in (["frobnicate"], ["verify", "nowhere"], ["report", "."], ["apply"]):
-        ended = cli.run(*arguments)
+        ended = cli.run_inside(*arguments)
         assert (ended.code, ended.out) == (2, "")
         assert ended.err.startswith("bulkipacl: ")
         assert len(ended.err.splitlines()) <= 2
@@ -177,7 +179,7 @@ def test_sandbox_usage(cli: Cli) -> None:
         ["--fault", "nope=1"],
         ["--host", "0.0.0.0"],  # noqa: S104 - it must be refused
     ):
-        ended = cli.run("sandbox", "--port", "0", *flags)
+        ended = cli.run_inside("sandbox", "--port", "0", *flags)
         assert (ended.code, ended.out) == (2, "")
         assert ended.err.startswith("bulkipacl: ")
 

@@ -10,25 +10,40 @@ import sqlite3
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import closing
 from functools import cache
 from pathlib import Path
 
 import pytest
+from e2e_box import Box, Part
 from e2e_tools import Cli, clean_environment, csv_text, ip, until
 
 ROWS = 200
+LATENCY = ("--latency", "0.05")
 FLAGS = ("--settle", "0.2", "--progress", "none")
 
 
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Box]:
+    """A sandbox of which each test has two accounts."""
+    with closing(Box("--accounts", "61", "--lists", "4", "--entries", "3", *LATENCY)) as box:
+        yield box
+
+
 @pytest.fixture
-def cli(boxed: Callable[..., Cli]) -> Cli:
+def cli(tmp_path: Path, shared: Box) -> Iterator[Cli]:
     """Against two accounts with four lists each, with an input of 200 creates."""
-    cli = boxed("--accounts", "2", "--lists", "4", "--entries", "3", "--latency", "0.05")
+    with closing(Cli(tmp_path, Part(shared, 2))) as cli:
+        write_input(cli)
+        yield cli
+
+
+def write_input(cli: Cli) -> None:
+    """200 creates over all lists."""
     places = [(account, acl) for account, lists in cli.box.lists.items() for acl in lists]
     rows = [("create", *places[n % len(places)], ip(n)) for n in range(ROWS)]
     cli.file("in.csv", csv_text("operation,account,list,ip", rows))
-    return cli
 
 
 def limit_files(process: subprocess.Popen[bytes], size: int) -> None:
@@ -74,12 +89,12 @@ def check_all_done(cli: Cli) -> None:
 
 def carry_on(cli: Cli, *, code: int = 7) -> None:
     """`resume` ends what ended with 7; `apply` what ended with 2, because nothing was sent."""
-    ended = cli.run("resume", "run", "--base-url", cli.box.url, *FLAGS)
+    ended = cli.run_inside("resume", "run", "--base-url", cli.box.url, *FLAGS)
     if code == 2:
         assert ended.code == 2, ended.err
         assert not written_lists(cli), ended.err
         shutil.rmtree(cli.cwd / "run", ignore_errors=True)
-        ended = cli.apply("in.csv")
+        ended = cli.apply_inside("in.csv")
     assert ended.code == 0, ended.err
     check_all_done(cli)
 
@@ -112,7 +127,7 @@ def test_no_room_in_the_middle(cli: Cli, effects: int) -> None:
     assert "nothing unrecorded was sent" in ended.err
     assert f"bulkipacl resume run --base-url {cli.box.url}" in ended.err
     assert written_lists(cli) <= kept_lists(cli.cwd / "run")
-    told = cli.run("report", "run", environment={})
+    told = cli.run_inside("report", "run", environment={})
     assert told.code in (7, 8), told.err
     unsent = {line["list_sid"] + line["ip_address"] for line in cli.report()
               if line["outcome"] == "not_attempted"}  # fmt: skip
@@ -262,7 +277,7 @@ def test_read_only_before_a_resume(cli: Cli) -> None:
         (cli.cwd / "run").chmod(0o555)
         for path in (cli.cwd / "run").iterdir():
             path.chmod(0o444)
-        ended = cli.run("resume", "run", "--base-url", cli.box.url, *FLAGS)
+        ended = cli.run_inside("resume", "run", "--base-url", cli.box.url, *FLAGS)
         code, err = ended.code, ended.err
         (cli.cwd / "run").chmod(0o755)
         for path in (cli.cwd / "run").iterdir():
@@ -292,7 +307,7 @@ def test_two_resumes_at_once(cli: Cli) -> None:
     resume = ("resume", "run", "--base-url", cli.box.url, *FLAGS, "--account-max-in-flight", "2")
     first = cli.start(*resume)
     until(lambda: len(cli.box.ledger()) >= 60)
-    second = cli.run(*resume)
+    second = cli.run_inside(*resume)
     assert second.code == 9, second.err
     check_told(second.err)
     assert first.process.poll() is None, "the first one ended too soon for this test"

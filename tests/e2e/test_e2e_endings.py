@@ -42,7 +42,7 @@ def test_an_output_in_the_way(cli: Cli, place: Place) -> None:
     """A report that would overwrite the input: exit 2, nothing is touched, no run directory."""
     text = creates(place, 2)
     cli.file("in.csv", text)
-    ended = cli.apply("in.csv", "--report", "in.csv")
+    ended = cli.apply_inside("in.csv", "--report", "in.csv")
     assert (ended.code, ended.out) == (2, ""), ended.err
     assert "in.csv would overwrite the input in.csv" in ended.err
     assert (cli.cwd / "in.csv").read_text(encoding="utf-8") == text
@@ -109,7 +109,7 @@ def test_stdin_that_ends_in_a_line(cli: Cli, place: Place) -> None:
     assert "resume" not in ended.err, "there is nothing that it could do"
     assert cli.outcomes() == ["not_attempted"] * 4 + ["invalid"]
     assert not place.effects()
-    skipping = cli.apply("-", "--skip-invalid", "--run", "again", stdin=cut)
+    skipping = cli.apply_inside("-", "--skip-invalid", "--run", "again", stdin=cut)
     assert skipping.code == 1, skipping.err
     assert cli.outcomes("again") == ["created"] * 4 + ["invalid"]
     cli.verify("again")
@@ -123,20 +123,20 @@ def packed(place: Place, rows: int) -> bytes:
 
 def test_gz_that_ends_too_early(cli: Cli, place: Place) -> None:
     """Nothing of a `.gz` that breaks off is sent: exit 3; what was read of it is answered."""
-    ended = cli.apply("-", stdin=packed(place, 5))
+    ended = cli.apply_inside("-", stdin=packed(place, 5))
     assert ended.code == 3, ended.err
     assert "end too early" in ended.err
     assert not place.effects()
     assert set(cli.outcomes()) <= {"not_attempted", "invalid"}
     cli.verify()
-    resumed = cli.run(*resuming(cli))
+    resumed = cli.run_inside(*resuming(cli))
     assert resumed.code == 2
     assert "apply it again" in resumed.err
 
 
 def test_gz_that_ends_too_early_under_way(cli: Cli, place: Place) -> None:
     """With `--skip-invalid` the rows before the break are carried out; the break is an answer."""
-    ended = cli.apply("-", "--skip-invalid", stdin=packed(place, 30))
+    ended = cli.apply_inside("-", "--skip-invalid", stdin=packed(place, 30))
     assert ended.code == 1, ended.err
     assert cli.outcomes() == ["created"] * 30 + ["invalid"]
     assert (cli.report()[30]["reason"], cli.report()[30]["line"]) == ("corrupt", "32")
@@ -148,7 +148,7 @@ def test_an_input_that_is_refused_under_way(cli: Cli, place: Place) -> None:
     """A second input that is none, found while the first is sent: what was read is done; exit 7."""
     file = cli.file("in.csv", creates(place, 30))
     flags = ("--skip-invalid", "--json")
-    ended = cli.apply(file, "-", *flags, stdin=b"color,shape\nred,round\n")
+    ended = cli.apply_inside(file, "-", *flags, stdin=b"color,shape\nred,round\n")
     assert ended.code == 7, ended.err
     assert ended.err.startswith("bulkipacl: ")
     assert "the rows before that are carried out" in ended.err
@@ -156,7 +156,7 @@ def test_an_input_that_is_refused_under_way(cli: Cli, place: Place) -> None:
     assert cli.outcomes() == ["created"] * 30
     assert len(place.effects()) == 30
     cli.verify()
-    assert cli.run(*resuming(cli)).code == 7, "the rest of the input is still missing"
+    assert cli.run_inside(*resuming(cli)).code == 7, "the rest of the input is still missing"
     assert len(place.effects()) == 30
 
 
@@ -292,7 +292,7 @@ def test_an_account_without_a_credential(boxed: Callable[..., Cli]) -> None:
     path.chmod(0o600)
     flags = ["--credentials", path.name, "--report", "out.jsonl"]
     environment = {"FIRST": parent[1]}
-    ended = cli.apply("in.csv", *flags, environment=environment)
+    ended = cli.apply_inside("in.csv", *flags, environment=environment)
     assert (ended.code, ended.out) == (2, ""), ended.err
     assert "SECOND, which is not set" in ended.err
     assert "bulkipacl resume run --credentials 'my credentials.toml' --base-url" in ended.err
@@ -302,12 +302,12 @@ def test_an_account_without_a_credential(boxed: Callable[..., Cli]) -> None:
     assert len((cli.cwd / "out.jsonl").read_bytes().splitlines()) == rows
     assert len(cli.rejects()) == rows
     cli.verify()
-    assert cli.run("report", "run", environment={}).code == 2
+    assert cli.run_inside("report", "run", environment={}).code == 2
     resume = [*resuming(cli), "--credentials", path.name]
     before = (cli.cwd / "run/report.csv").read_bytes()
-    assert cli.run(*resume, environment=environment).code == 2
+    assert cli.run_inside(*resume, environment=environment).code == 2
     assert (cli.cwd / "run/report.csv").read_bytes() == before
-    mended = cli.run(*resume, environment=environment | {"SECOND": other[1]})
+    mended = cli.run_inside(*resume, environment=environment | {"SECOND": other[1]})
     assert mended.code == 0, mended.err
     assert cli.outcomes() == ["created"] * rows
     cli.verify()
@@ -316,14 +316,14 @@ def test_an_account_without_a_credential(boxed: Callable[..., Cli]) -> None:
 def test_a_report_that_cannot_be_written(cli: Cli, place: Place) -> None:
     """Every row done and no report: exit 7, and the resume that it names writes it, unasked."""
     (cli.cwd / "run/report.csv").mkdir(parents=True)
-    ended = cli.apply(cli.file("in.csv", creates(place, 5)))
+    ended = cli.apply_inside(cli.file("in.csv", creates(place, 5)))
     assert ended.code == 7, ended.err
     assert "report.csv cannot be written" in ended.err
     assert "every outcome is recorded" in ended.err
     assert "bulkipacl resume run --base-url" in ended.err
     (cli.cwd / "run/report.csv").rmdir()
     before = cli.box.stats()["total"]
-    again = cli.run(*resuming(cli))
+    again = cli.run_inside(*resuming(cli))
     assert again.code == 0, again.err
     assert "resume " not in again.err, "nothing is left of it"
     assert cli.box.stats()["total"] == before
@@ -334,7 +334,7 @@ def test_a_report_that_cannot_be_written(cli: Cli, place: Place) -> None:
 @pytest.mark.parametrize("value", ["65536", "-1"])
 def test_sandbox_port_that_is_none(cli: Cli, value: str) -> None:
     """`sandbox --port` takes no other port than the one asked for: exit 2."""
-    ended = cli.run("sandbox", "--port", value)
+    ended = cli.run_inside("sandbox", "--port", value)
     assert (ended.code, ended.out) == (2, "")
     assert "--port" in ended.err
     assert "`bulkipacl sandbox --help`" in ended.err
@@ -354,7 +354,7 @@ def test_sandbox_port_in_use(cli: Cli) -> None:
 def test_demo_in_no_place(cli: Cli) -> None:
     """A place that cannot be made is told in a line, and is no defect of the program."""
     cli.file("a file", "")
-    ended = cli.run("demo", "--run", "a file/demo", environment={})
+    ended = cli.run_inside("demo", "--run", "a file/demo", environment={})
     assert (ended.code, ended.out) == (2, ""), ended.err
     assert ended.err.startswith("bulkipacl: a file")
 
@@ -368,7 +368,7 @@ def test_check_without_a_credential(cli: Cli, value: str, told: str) -> None:
     path = cli.file("credentials.toml", f'["{cli.box.parent}"]\nauth_token = "{value}"\n')
     path.chmod(0o600)
     before = cli.box.stats()["total"]
-    ended = cli.run(
+    ended = cli.run_inside(
         *("check", "--base-url", cli.box.url, "--credentials", path, "--json"), environment={}
     )
     assert ended.code == 2, ended.err

@@ -30,7 +30,7 @@ def test_bad_input(cli: Cli, place: Place, name: str, data: bytes, code: int) ->
     cli.file(name, data)
     before = cli.box.stats()["total"]
     flags = ["--account", place.account, "--list", place.acl]
-    ended = cli.apply(name, *flags)
+    ended = cli.apply_inside(name, *flags)
     assert (ended.code, ended.out) == (code, ""), ended.err
     assert name in ended.err or "no row" in ended.err
     assert cli.box.stats()["total"] == before
@@ -45,7 +45,7 @@ def test_a_file_that_cannot_be_opened(cli: Cli, name: str) -> None:
         if os.geteuid() == 0:
             pytest.skip("root may read everything")
         locked.chmod(0)
-    ended = cli.apply(name)
+    ended = cli.apply_inside(name)
     assert ended.code in (2, 3), ended.err
     assert ended.err.startswith("bulkipacl: ")
     assert name in ended.err
@@ -75,7 +75,7 @@ def test_bad_credentials_file(cli: Cli, place: Place, text: str, mode: int, told
     path.chmod(mode)
     file = cli.file("in.csv", creates(place, 2))
     before = cli.box.stats()["total"]
-    ended = cli.apply(file, "--credentials", path, environment={})
+    ended = cli.apply_inside(file, "--credentials", path, environment={})
     assert (ended.code, ended.out) == (2, ""), ended.err
     assert ended.err.startswith("bulkipacl: ")
     assert told in ended.err
@@ -88,7 +88,7 @@ def test_names_cannot_drive_the_terminal(cli: Cli, place: Place) -> None:
     bad = "\x1b]0;owned\x07\x1b[2J"
     rows = [("create", place.acl, ip(0), bad), (bad, place.acl, ip(1), "a")]
     file = cli.file(f"in{bad[:3]}.csv", csv_text("operation,list,ip,name", rows))
-    ended = cli.apply(file.name, "--account", place.account)
+    ended = cli.apply_inside(file.name, "--account", place.account)
     assert ended.code == 3
     assert "\x1b" not in ended.err
     assert "\x07" not in ended.err
@@ -124,7 +124,7 @@ def test_no_secret_anywhere(boxed: Callable[..., Cli]) -> None:
 def test_host_that_is_not_there(cli: Cli, place: Place) -> None:
     """Nobody listens: every row is answered, told in words, and the run ends."""
     file = cli.file("in.csv", creates(place, 3))
-    ended = cli.run(
+    ended = cli.run_inside(
         *("apply", file, "--run", "run", "--base-url", "http://127.0.0.1:9"),
         *("--retries", "1", "--settle", "0", "--progress", "none"),
     )

@@ -53,7 +53,7 @@ def test_usage(cli: Cli, place: Place, flags: list[str], told: str) -> None:
     """A wrong flag: exit 2, a line and a hint, nothing sent, no run directory left."""
     file = cli.file("in.csv", creates(place, 2))
     before = sent(cli)
-    ended = cli.run("apply", file, "--run", "run", "--base-url", cli.box.url, *flags)
+    ended = cli.run_inside("apply", file, "--run", "run", "--base-url", cli.box.url, *flags)
     assert ended.code == 2, ended.err
     assert ended.out == ""
     assert ended.err.startswith("bulkipacl: ")
@@ -105,7 +105,7 @@ def test_invalid_rows(cli: Cli, place: Place) -> None:
     assert all(line["reject_reason"] for line in cli.rejects())
     cli.verify()
     assert cli.run("verify", "run", environment={}).code == 0
-    validated = cli.run("validate", "in.csv", *flags, environment={})
+    validated = cli.run_inside("validate", "in.csv", *flags, environment={})
     assert validated.code == 3
     assert validated.err.count("in.csv:") >= len(INVALID) + 1
 
@@ -114,7 +114,7 @@ def test_every_problem_has_a_suggestion(cli: Cli, place: Place) -> None:
     """Each problem ends with what to write instead, in the terminal and in the report."""
     rows = [row for row, *_ in INVALID]
     cli.file("in.csv", csv_text("operation,sid,ip,prefix,name", rows))
-    ended = cli.apply("in.csv", "--account", place.account, "--list", place.acl)
+    ended = cli.apply_inside("in.csv", "--account", place.account, "--list", place.acl)
     assert ended.code == 3
     without = [line["line"] for line in cli.report() if not line["suggestion"]]
     assert without == []
@@ -123,7 +123,7 @@ def test_every_problem_has_a_suggestion(cli: Cli, place: Place) -> None:
 def test_too_many_creates(cli: Cli, place: Place) -> None:
     """101 creates for one list can never fit: exit 3 before anything is sent."""
     before = sent(cli)
-    ended = cli.apply(cli.file("in.csv", creates(place, 101)))
+    ended = cli.apply_inside(cli.file("in.csv", creates(place, 101)))
     assert ended.code == 3
     assert "in.csv:102: " in ended.err
     assert sent(cli) == before
@@ -170,17 +170,17 @@ def test_one_run_directory_one_writer(boxed: Callable[..., Cli]) -> None:
     file = cli.file("in.csv", csv_text("operation,account,list,ip", rows))
     first = cli.start_apply(file, "--max-in-flight", "4")
     until(lambda: cli.box.ledger())
-    second = cli.apply(file)
+    second = cli.apply_inside(file)
     assert second.code in (2, 9), second.err
     assert "run" in second.err
-    report = cli.run("report", "run", "--report", "now.csv", environment={})
+    report = cli.run_inside("report", "run", "--report", "now.csv", environment={})
     assert report.code in (0, 7, 8), report.err
     assert len(read_csv(cli.cwd / "now.csv")) == 40
     ended = first.end()
     assert ended.code == 0, ended.err
     effects = cli.box.ledger()
     assert len({one["ip_after"] for one in effects}) == len(effects) == 40
-    assert cli.apply(file).code == 2
+    assert cli.apply_inside(file).code == 2
     assert cli.box.requests() == {"GET": 1, "POST": 40}
     cli.verify()
 

@@ -88,7 +88,7 @@ def test_formats_mean_the_same(cli: Cli, place: Place, write: Writer) -> None:
     before = {acl: place.held(acl) for acl in place.lists}
     path, stdin = write(cli, rows)
     more = ["second.jsonl.gz"] if write is as_two_files else []
-    ended = cli.apply(path, *more, stdin=stdin)
+    ended = cli.apply_inside(path, *more, stdin=stdin)
     assert ended.code == 0, ended.err
     for acl in place.lists:
         added = [
@@ -112,7 +112,7 @@ def test_formats_mean_the_same(cli: Cli, place: Place, write: Writer) -> None:
 def test_column_synonyms(cli: Cli, place: Place, header: str) -> None:
     """Columns are known by other names too, in any case, with or without underscores."""
     rows = [("create", place.account, place.acl, ip(number), f"n{number}") for number in range(2)]
-    assert cli.apply(cli.file("in.csv", csv_text(header, rows))).code == 0
+    assert cli.apply_inside(cli.file("in.csv", csv_text(header, rows))).code == 0
     assert {(ip(0), 32, "n0"), (ip(1), 32, "n1")} <= set(place.held())
 
 
@@ -131,7 +131,7 @@ def test_list_names(boxed: Callable[..., Cli]) -> None:
     ]
     text = csv_text("list_name,list_sid,ip", rows)
     file = cli.file("in.csv", text)
-    ended = cli.apply(file, "--account", account, "--operation", "create")
+    ended = cli.apply_inside(file, "--account", account, "--operation", "create")
     assert ended.code == 1, ended.err
     report = cli.report()
     assert sorted(line["outcome"] for line in report[:2]) == ["created", "unchanged"]
@@ -156,7 +156,7 @@ def test_ambiguous_list_name(cli: Cli, place: Place) -> None:
     before = place.held()
     text = csv_text("list_name,ip", [("list 1", ip(0)), ("list 2", ip(1))])
     arguments = ("--account", place.account, "--operation", "create")
-    assert cli.apply(cli.file("in.csv", text), *arguments).code == 1
+    assert cli.apply_inside(cli.file("in.csv", text), *arguments).code == 1
     assert cli.outcomes() == ["failed", "created"]
     assert cli.report()[0]["reason"] == "list_name_ambiguous"
     assert place.held() == before
@@ -187,7 +187,7 @@ def test_operations_by_sid_and_by_address(cli: Cli, place: Place) -> None:
         ("upsert", acl, "", ip(0), "created", ""),
     ]
     text = csv_text("operation,list,sid,ip,name,old_ip", rows)
-    ended = cli.apply(cli.file("in.csv", text), "--account", place.account)
+    ended = cli.apply_inside(cli.file("in.csv", text), "--account", place.account)
     assert ended.code == 0, ended.err
     assert cli.outcomes() == [
         *("created", "updated", "updated", "updated", "updated", "deleted"),
@@ -208,12 +208,12 @@ def test_defaults(cli: Cli, place: Place) -> None:
     """What rows leave out is what the flags say; a create without a name gets the template's."""
     file = cli.file("in.csv", f"ip\n{ip(0)}\n{ip(16)}/28\n")
     flags = ["--account", place.account, "--list", "list 2", "--operation", "create"]
-    ended = cli.apply(file, *flags, "--name-template", "{row}: {cidr} = {ip} + {prefix}")
+    ended = cli.apply_inside(file, *flags, "--name-template", "{row}: {cidr} = {ip} + {prefix}")
     assert ended.code == 0, ended.err
     first, second = f"1: {ip(0)}/32 = {ip(0)} + 32", f"2: {ip(16)}/28 = {ip(16)} + 28"
     assert {(ip(0), 32, first), (ip(16), 28, second)} <= set(place.held(place.lists[1]))
     flags = ["--account", place.account, "--list", place.acl, "--operation", "upsert"]
-    assert cli.apply(file, *flags, "--run", "again").code == 0
+    assert cli.apply_inside(file, *flags, "--run", "again").code == 0
     assert {(ip(0), 32, f"{ip(0)}/32"), (ip(16), 28, f"{ip(16)}/28")} <= set(place.held())
 
 
@@ -226,7 +226,7 @@ def test_own_columns_travel(cli: Cli, place: Place) -> None:
             ("create", place.acl, ip(1), "", "", ""),
         ],
     )
-    assert cli.apply(cli.file("in.csv", text), "--account", place.account).code == 0
+    assert cli.apply_inside(cli.file("in.csv", text), "--account", place.account).code == 0
     first, second = read_csv(cli.cwd / "run/report.csv")
     assert (first["outcome"], first["input_outcome"], first["ticket"]) == (
         "created",

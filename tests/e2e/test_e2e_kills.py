@@ -108,11 +108,11 @@ def test_killed_at_a_transaction(tmp_path: Path, shared: Box, moment: str) -> No
             kills += code == -signal.SIGKILL
             # How many commits there are depends on the moment: the last ones may not come.
             assert code == -signal.SIGKILL or (code == 0 and at > 8), at
-            ended = cli.run("resume", "run", "--base-url", shared.url, *FLAGS)
+            ended = cli.run_inside("resume", "run", "--base-url", shared.url, *FLAGS)
             if ended.code == 2:
                 assert not place.effects(), ended.err
                 shutil.rmtree(cli.cwd / "run")
-                ended = cli.apply("in.csv")
+                ended = cli.apply_inside("in.csv")
             assert ended.code == 0, (at, ended.err)
             assert cli.outcomes() == wanted, at
             effects = Counter((e["op"], e["list_sid"], e["sid"]) for e in place.effects())

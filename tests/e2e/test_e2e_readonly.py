@@ -103,7 +103,7 @@ def killed_run(place: Path) -> None:
 def test_a_run_in_a_closed_place(cli: Cli, place: Place, closed: Path) -> None:
     """report, verify and retry read a finished run where they may not write; nothing is changed."""
     nowhere = "AL" + "f" * 32
-    cli.apply(cli.file("in.csv", creates(place, 2, acl=nowhere)), "--run", closed)
+    cli.apply_inside(cli.file("in.csv", creates(place, 2, acl=nowhere)), "--run", closed)
     close_to_writers(closed)
     before = {path.name: path.read_bytes() for path in closed.iterdir()}
 
@@ -163,7 +163,7 @@ def test_a_log_that_cannot_be_read(cli: Cli, closed: Path) -> None:
 
 def test_an_empty_log(cli: Cli, place: Place, closed: Path) -> None:
     """An empty log holds nothing back: the run is read without it."""
-    cli.apply(cli.file("in.csv", creates(place, 2)), "--run", closed)
+    cli.apply_inside(cli.file("in.csv", creates(place, 2)), "--run", closed)
     (closed / "run.sqlite-wal").touch()
     close_to_writers(closed)
     ended = run(cli, "verify", closed)
@@ -184,7 +184,7 @@ def test_a_file_that_may_not_be_read(cli: Cli, closed: Path) -> None:
 
 def test_writers_wait_for_who_reads_without_a_log(cli: Cli, place: Place, closed: Path) -> None:
     """While a run is read in a closed place, nobody writes it under the reader."""
-    cli.apply(cli.file("in.csv", creates(place, 1)), "--run", closed)
+    cli.apply_inside(cli.file("in.csv", creates(place, 1)), "--run", closed)
     close_to_writers(closed)
     reader = subprocess.Popen(
         powerless(sys.executable, "-B", "-c", HOLD, closed),

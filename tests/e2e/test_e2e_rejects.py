@@ -28,7 +28,7 @@ def test_mend_and_feed_back(cli: Cli, place: Place, no_gap: list[str]) -> None:
     """Rejects are the input's own cells; mended and fed back, they end well."""
     lines = write(cli, place, "in.csv")
     flags = ["--account", place.account, "--skip-invalid"]
-    ended = cli.apply("in.csv", *flags, *no_gap)
+    ended = cli.apply_inside("in.csv", *flags, *no_gap)
     assert ended.code == 1, ended.err
     assert cli.outcomes() == ["created", "invalid", "failed", "invalid", "created"]
     cli.verify()
@@ -42,7 +42,7 @@ def test_mend_and_feed_back(cli: Cli, place: Place, no_gap: list[str]) -> None:
     mended = (cli.cwd / "run/rejects.csv").read_text(encoding="utf-8")
     mended = mended.replace("62.0.0.999", ip(1)).replace("AL" + "0" * 32, place.acl)
     cli.file("mended.csv", mended.replace("remove", "delete"))
-    again = cli.apply("mended.csv", "--account", place.account, "--run", "again")
+    again = cli.apply_inside("mended.csv", "--account", place.account, "--run", "again")
     assert again.code == 0, again.err
     assert cli.outcomes("again") == ["created", "created", "already_gone"]
     assert not (cli.cwd / "again/rejects.csv").exists()
@@ -55,8 +55,8 @@ def test_rejects_of_rejects(cli: Cli, place: Place) -> None:
     """Fed back unmended, the rejects have their three columns once, with what happened last."""
     write(cli, place, "in.csv")
     flags = ["--account", place.account, "--skip-invalid"]
-    assert cli.apply("in.csv", *flags).code == 1
-    assert cli.apply("run/rejects.csv", *flags, "--run", "again").code == 1
+    assert cli.apply_inside("in.csv", *flags).code == 1
+    assert cli.apply_inside("run/rejects.csv", *flags, "--run", "again").code == 1
     assert (cli.cwd / "again/rejects.csv").read_bytes() == (
         cli.cwd / "run/rejects.csv"
     ).read_bytes()

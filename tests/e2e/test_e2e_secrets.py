@@ -56,7 +56,7 @@ def test_credential_that_is_repeated(cli: Cli, place: Place, echo: str) -> None:
     pair = base64.b64encode(f"{cli.box.parent}:{secret}".encode()).decode()
     flags = ("--run", "run", "--progress", "none", "--base-url", echo, "--retries", "1")
     outputs = ("--stream", "-", "--report", "out.jsonl")
-    ended = cli.run("apply", cli.file("in.csv", creates(place, 3)), *flags, *outputs)
+    ended = cli.run_inside("apply", cli.file("in.csv", creates(place, 3)), *flags, *outputs)
     assert ended.code == 1, ended.err
     shown = f"no, {cli.box.parent}:***, sent as Basic ***, or Basic%20***: refused"
     assert {line["error_message"] for line in cli.report()} == {shown}

@@ -10,6 +10,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
+from e2e_box import Box, Part
 from e2e_tools import (
     PROGRAM,
     Cli,
@@ -23,12 +24,26 @@ from e2e_tools import (
 )
 
 ROWS = 300
+LATENCY = ("--latency", "0.2")
+
+
+@pytest.fixture(scope="module")
+def slow_box() -> Iterator[Box]:
+    """A sandbox that takes its time, of which each test has two accounts."""
+    with closing(Box("--accounts", "41", "--lists", "4", "--entries", "3", *LATENCY)) as box:
+        yield box
 
 
 @pytest.fixture
-def slow(boxed: Callable[..., Cli]) -> Cli:
+def slow(tmp_path: Path, slow_box: Box) -> Iterator[Cli]:
     """Against a sandbox that takes its time, with an input of some seconds."""
-    cli = boxed("--accounts", "2", "--lists", "4", "--entries", "3", "--latency", "0.2")
+    with closing(Cli(tmp_path, Part(slow_box, 2))) as cli:
+        write_input(cli)
+        yield cli
+
+
+def write_input(cli: Cli) -> None:
+    """300 creates over all lists."""
     rows = [
         ("create", account, acl, ip(number))
         for number in range(ROWS // 8 + 1)
@@ -36,7 +51,6 @@ def slow(boxed: Callable[..., Cli]) -> Cli:
         for acl in lists
     ]
     cli.file("in.csv", csv_text("operation,account,list,ip", rows[:ROWS]))
-    return cli
 
 
 def check_against_ledger(cli: Cli) -> None:
@@ -75,7 +89,7 @@ def test_first_signal(slow: Cli, signum: signal.Signals) -> None:
     check_against_ledger(slow)
     assert len(slow.rejects()) == outcomes["not_attempted"]
     slow.verify()
-    assert slow.run("verify", "run", environment={}).code == 0
+    assert slow.run_inside("verify", "run", environment={}).code == 0
 
 
 def test_signal_before_anything_was_sent(boxed: Callable[..., Cli]) -> None:
@@ -118,7 +132,7 @@ def test_kill(slow: Cli) -> None:
     running.process.communicate()
     assert not (slow.cwd / "run/report.csv").exists()
     slow.box.get("stats")
-    ended = slow.run("report", "run", environment={})
+    ended = slow.run_inside("report", "run", environment={})
     assert ended.code in (7, 8), ended.err
     until(lambda: not sum(slow.box.stats()["in_flight"].values()))
     check_against_ledger(slow)
@@ -126,7 +140,7 @@ def test_kill(slow: Cli) -> None:
     assert 0 < outcomes.count("created") <= len(slow.box.ledger())
     assert len(slow.rejects()) == ROWS - outcomes.count("created")
     slow.verify()
-    again = slow.run(
+    again = slow.run_inside(
         *("resume", "run", "--base-url", slow.box.url, "--settle", "0.5", "--progress", "none"),
         *("--account-max-in-flight", "100"),
     )
@@ -143,7 +157,7 @@ def test_kill_while_taking_in(slow: Cli) -> None:
     until(lambda: (slow.cwd / "run/run.sqlite").exists())
     running.process.kill()
     running.process.communicate()
-    ended = slow.run("report", "run", environment={})
+    ended = slow.run_inside("report", "run", environment={})
     assert ended.code in (2, 7, 8), ended.err
     if ended.code != 2:
         slow.verify()
@@ -159,10 +173,10 @@ def test_report_again(slow: Cli) -> None:
     before = [path.read_bytes() for path in files]
     for path in files:
         path.unlink()
-    missing = slow.run("verify", "run", environment={})
+    missing = slow.run_inside("verify", "run", environment={})
     assert (missing.code, missing.out) == (1, "")
     assert "report.csv is missing" in missing.err
-    assert slow.run("report", "run", environment={}).code == 130
+    assert slow.run_inside("report", "run", environment={}).code == 130
     assert [path.read_bytes() for path in files] == before
     slow.verify()
 
@@ -171,7 +185,7 @@ def test_verify_finds_a_changed_report(slow: Cli) -> None:
     """A report with a line changed, doubled or left out does not pass."""
     lines = (slow.cwd / "in.csv").read_text(encoding="utf-8").splitlines(keepends=True)
     slow.file("in.csv", "".join(lines[:5]))
-    assert slow.apply("in.csv").code == 0
+    assert slow.apply_inside("in.csv").code == 0
     path = slow.cwd / "run/report.csv"
     whole = path.read_bytes()
     header, *rest = whole.splitlines(keepends=True)
@@ -182,7 +196,7 @@ def test_verify_finds_a_changed_report(slow: Cli) -> None:
         b"".join([header, rest[1], rest[0], *rest[2:]]),
     ):
         path.write_bytes(wrong)
-        ended = slow.run("verify", "run", environment={})
+        ended = slow.run_inside("verify", "run", environment={})
         assert (ended.code, ended.out) == (1, "")
         assert "report.csv" in ended.err
 
@@ -254,7 +268,7 @@ def test_second_signal_while_the_reports_are_written(cli: Cli, place: Place, pip
         "  every outcome is recorded, and this writes them: bulkipacl report run\n"
     )
     pipe.unlink()
-    assert cli.run("report", "run", environment={}).code == 0
+    assert cli.run_inside("report", "run", environment={}).code == 0
     assert cli.outcomes() == ["created"] * 5
     cli.verify()
 
@@ -338,7 +352,7 @@ def test_stop_with_a_pipe_open(cli: Cli, place: Place) -> None:
     running.write(creates(place, 10).encode())
     until(lambda: len(place.effects()) == 10)
     sending = ("--base-url", cli.box.url, "--progress", "none")
-    assert cli.run("retry", "run", *sending).code == 9, "it is under way"
+    assert cli.run_inside("retry", "run", *sending).code == 9, "it is under way"
     running.write(f"delete,{place.account},{place.acl},,no such row\n".encode())
     running.write(f"update,{place.account},{place.acl},{ip(77)},x\n".encode())
     until(lambda: running.process.poll() is not None)
@@ -349,7 +363,7 @@ def test_stop_with_a_pipe_open(cli: Cli, place: Place) -> None:
         "The input was not read to its end. Not taken in: what comes after line 13 of standard"
         " input (row 12) and all of other.csv. A resume cannot know it: apply the rest"
     )
-    resumed = cli.run("resume", "run", *sending, "--json")
+    resumed = cli.run_inside("resume", "run", *sending, "--json")
     assert (resumed.code, resumed.json["ending"]) == (7, "input_unfinished"), resumed.err
     assert resumed.json["notes"] == [note]
     assert note[:60] in " ".join(resumed.err.split())
@@ -365,7 +379,7 @@ def test_resume_after_a_kill_with_a_pipe_open(cli: Cli, place: Place) -> None:
     running.process.kill()
     running.process.communicate()
     resume = ("--base-url", cli.box.url, "--progress", "none", "--settle", "0.1", "--json")
-    ended = cli.run("resume", "run", *resume)
+    ended = cli.run_inside("resume", "run", *resume)
     assert (ended.code, ended.json["ending"]) == (7, "input_unfinished"), ended.err
     assert "after line 6 of standard input (row 5)." in ended.json["notes"][0]
     assert cli.outcomes() == ["created"] * 5

@@ -41,7 +41,7 @@ def test_json_summary(cli: Cli, place: Place) -> None:
     assert (summary["requests"], summary["throttled"], summary["run_dir"]) == (3, 0, "run")
     again = cli.run("report", "run", "--json", environment={})
     assert again.json == summary
-    verified = cli.run("verify", "run", "--json", environment={})
+    verified = cli.run_inside("verify", "run", "--json", environment={})
     assert verified.json == {"rows": 3, "discrepancies": []}
 
 
@@ -53,7 +53,7 @@ def test_stream(cli: Cli, place: Place) -> None:
     assert sorted(line["row"] for line in ended.lines) == list(range(1, 41))
     assert {line["outcome"] for line in ended.lines} == {"created"}
     assert [list(line) for line in ended.lines] == [COLUMNS] * 40
-    again = cli.apply(file, "--stream", "rows.jsonl", "--run", "again", "--json")
+    again = cli.apply_inside(file, "--stream", "rows.jsonl", "--run", "again", "--json")
     assert again.json["outcomes"]["unchanged"] == 40
     lines = [orjson.loads(line) for line in (cli.cwd / "rows.jsonl").read_bytes().splitlines()]
     assert sorted(line["row"] for line in lines) == list(range(1, 41))
@@ -63,7 +63,7 @@ def test_stream_has_invalid_rows_too(cli: Cli, place: Place) -> None:
     """With `--skip-invalid` the stream has every row once, the invalid ones included."""
     rows = [(op, place.acl, ip(n)) for n, op in enumerate(["create", "bogus", "create", "nope"])]
     file = cli.file("in.csv", csv_text("operation,list,ip", rows))
-    ended = cli.apply(file, "--account", place.account, "--skip-invalid", "--stream", "-")
+    ended = cli.apply_inside(file, "--account", place.account, "--skip-invalid", "--stream", "-")
     assert ended.code == 1, ended.err
     assert sorted((line["row"], line["outcome"]) for line in ended.lines) == [
         *((1, "created"), (2, "invalid"), (3, "created"), (4, "invalid"))
@@ -82,7 +82,7 @@ def test_reports_in_every_format(cli: Cli, place: Place) -> None:
     """Each `--report` holds the same lines, typed where the format has types."""
     paths = ["out.jsonl", "out.json", "out.csv.gz", "out.jsonl.gz", "out.csv"]
     flags = [text for path in paths for text in ("--report", path)]
-    ended = cli.apply(cli.file("in.csv", creates(place, 5)), *flags)
+    ended = cli.apply_inside(cli.file("in.csv", creates(place, 5)), *flags)
     assert (ended.code, ended.out) == (0, "")
     lines = [orjson.loads(line) for line in (cli.cwd / "out.jsonl").read_bytes().splitlines()]
     assert orjson.loads((cli.cwd / "out.json").read_bytes()) == lines
@@ -113,7 +113,7 @@ def test_reader_that_goes_away(cli: Cli, place: Place, flags: list[str]) -> None
     running.process.stdout = None
     ended = running.end()
     assert ended.code in (0, 1), ended.err
-    cli.run("report", "run", environment={})
+    cli.run_inside("report", "run", environment={})
     cli.verify()
     created = {line["sid"] for line in cli.report() if line["outcome"] == "created"}
     assert created == {one["sid"] for one in place.effects()}

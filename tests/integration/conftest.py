@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from no_waiting import MEMORY, PromptTimeLoop
 from world import World
-
-from bulkipacl.sandbox.virtual_time import VirtualTimeLoop
 
 
 @pytest.fixture
 def anyio_backend() -> tuple[str, dict[str, Any]]:
     """A loop whose time jumps to the next timer when no socket has anything to say."""
-    return ("asyncio", {"loop_factory": VirtualTimeLoop})
+    return ("asyncio", {"loop_factory": PromptTimeLoop})
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> World:
+def world() -> Iterator[World]:
     """A place for one sandbox and runs against it."""
-    return World(tmp_path)
+    with tempfile.TemporaryDirectory(dir=MEMORY) as place:
+        yield World(Path(place))

@@ -132,7 +132,8 @@ class Mortal:
         if self.grave is not None:
             raise KilledError
         self.commits += 1
-        self.before = dump(self._run.path)
+        if self._death.statement:
+            self.before = dump(self._run.path)
         if self.commits == self._death.before_commit:
             self._die()
             raise KilledError

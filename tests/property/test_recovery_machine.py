@@ -38,7 +38,6 @@ from bulkipacl.model import Attempt, Request, RowRecord
 from bulkipacl.sandbox import Latency
 from bulkipacl.sandbox.faults import Choice
 from bulkipacl.sandbox.ledger import Origin
-from bulkipacl.sandbox.virtual_time import VirtualTimeLoop
 from bulkipacl.settings import Settings
 from bulkipacl.store import journal, views
 from bulkipacl.store.crosscheck import cross_check
@@ -48,6 +47,8 @@ from bulkipacl.twilio.transport import Transport, open_transport
 
 World: Any = import_module("world").World
 FAST: dict[str, Any] = import_module("world").FAST
+PromptTimeLoop: Any = import_module("no_waiting").PromptTimeLoop
+MEMORY: str | None = import_module("no_waiting").MEMORY
 
 ADDRESSES = [f"20.0.0.{n}" for n in range(1, 4)]
 NAMES = ["a", "b", "c"]
@@ -164,8 +165,8 @@ class Recovery(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.runner = asyncio.Runner(loop_factory=VirtualTimeLoop)
-        self.place = Path(tempfile.mkdtemp(prefix="recovery-"))
+        self.runner = asyncio.Runner(loop_factory=PromptTimeLoop)
+        self.place = Path(tempfile.mkdtemp(prefix="recovery-", dir=MEMORY))
         self.world = World(self.place)
         self.faults: dict[str, list[Choice]] = {method: [] for method in FAULTS}
         self.batch: list[Asked] = []
