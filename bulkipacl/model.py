@@ -86,6 +86,7 @@ class Problem:
         why: one sentence.
         suggestion: what to write instead, or "".
         is_warning: a warning never stops a run.
+        is_refusal: the row is understood, and a guard keeps it from being sent.
     """
 
     field: str
@@ -94,6 +95,12 @@ class Problem:
     why: str
     suggestion: str = ""
     is_warning: bool = False
+    is_refusal: bool = False
+
+    @property
+    def severity(self) -> str:
+        """`error` where it stands in the way of sending the row, else `warning`."""
+        return "warning" if self.is_warning else "error"
 
 
 class Draft(NamedTuple):

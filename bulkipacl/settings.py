@@ -43,6 +43,14 @@ class Settings:
         deadline_s: stop the run after so long; None: never.
         skip_invalid: answer invalid rows `invalid` and send the rest, instead of stopping.
         no_gap: deletes of a list wait until its creates have succeeded.
+        allow_empty: a list may be left without an entry.
+        allow_full: creates beyond a list's room are sent, for the API to refuse.
+        allow_wide: blocks, as `10.0.0.0/8`, that may be opened however wide they are; just these.
+        min_prefix: a row may open no wider block than that, 1..32.
+        max_deletes: rows of the whole run that may ask for a delete; None: see below.
+        max_deletes_percent: deletes as a share of a list's entries, 0..100; None: see below.
+        check_first: all lists are read and checked before the first write; a refusal stops it.
+        accept_drift: lists that changed since they were planned are decided afresh.
         tls_ca_file: a bundle of certificate authorities to trust instead of the system's.
         processes: over how many processes the accounts are spread, 0..256; `AUTO_PROCESSES`: as
             many as there are cores to use. No more are started than accounts have rows to do.
@@ -64,6 +72,14 @@ class Settings:
     deadline_s: float | None = None
     skip_invalid: bool = False
     no_gap: bool = False
+    allow_empty: bool = False
+    allow_full: bool = False
+    allow_wide: tuple[str, ...] = ()
+    min_prefix: int = 16
+    max_deletes: int | None = None
+    max_deletes_percent: float | None = None
+    check_first: bool = False
+    accept_drift: bool = False
     tls_ca_file: str | None = None
     processes: int = 1
 
@@ -83,6 +99,13 @@ class Settings:
             _in_range("--max-failures", self.max_failures, 0, 10**12)
         if self.max_failures_percent is not None:
             _in_range("--max-failures", self.max_failures_percent, 0, 100)
+        _in_range("--min-prefix", self.min_prefix, 1, 32)
+        if self.max_deletes is not None:
+            _in_range("--max-deletes", self.max_deletes, 0, 10**12)
+        if self.max_deletes_percent is not None:
+            _in_range("--max-deletes", self.max_deletes_percent, 0, 100)
+        # As the run directory gives them back, they are a list.
+        object.__setattr__(self, "allow_wide", tuple(self.allow_wide))
         if self.deadline_s is not None:
             _in_range("--deadline", self.deadline_s, 0.001, 31_536_000)
         _in_range("--processes", self.processes, AUTO_PROCESSES, 256)
@@ -108,6 +131,18 @@ HINT_MAX_S = 60.0
 
 CONFIRM_S = 0.5
 """After a refused credential, so long until one request is sent to confirm it."""
+
+MIN_PREFIX = 16
+"""A wider block is a finding of a guard: 65,536 addresses are more than any office has."""
+
+UNION_FACTOR = 16
+UNION_FROM = 1 << 20
+"""A list may come to cover 16 times what it covered, or as much as sixteen /16, or as one block of
+`--min-prefix`, whichever is most: past that, its union is a finding."""
+
+GENERATED_MAX_DELETES = 1_000
+GENERATED_MAX_DELETES_PERCENT = 30.0
+"""Deletes in all, and of one list, that rows made by a program may ask for."""
 
 PACE_BURST_S = 0.05
 """What `--rate` may let through at once, as seconds of the rate."""
@@ -221,6 +256,27 @@ def parse_processes(flag: str, text: str) -> int:
     if not re.fullmatch(r"0*[1-9][0-9]{0,5}", text):
         raise UsageError(f"{flag} {text!a} is no number of processes", hint="2, or auto")
     return int(text)
+
+
+def parse_block(flag: str, text: str) -> str:
+    """A block as `10.0.0.0/8`, without leading zeros.
+
+    Raises:
+        UsageError: it is none, or has host bits.
+    """
+    found = re.fullmatch(
+        r"([0-9]{1,3})\.([0-9]{1,3})\.([0-9]{1,3})\.([0-9]{1,3})/([0-9]{1,2})", text
+    )
+    numbers = [int(part) for part in found.groups()] if found else []
+    if not numbers or max(numbers[:4]) > 255 or not 1 <= numbers[4] <= 32:
+        raise UsageError(f"{flag} {text!a} is not a block", hint="such as 198.48.0.0/12")
+    a, b, c, d, prefix = numbers
+    address = a << 24 | b << 16 | c << 8 | d
+    first = address >> (32 - prefix) << (32 - prefix)
+    if first != address:
+        octets = ".".join(str(first >> shift & 255) for shift in (24, 16, 8, 0))
+        raise UsageError(f"{flag} {text} has host bits", hint=f"{octets}/{prefix} is the block")
+    return f"{a}.{b}.{c}.{d}/{prefix}"
 
 
 def parse_headroom(flag: str, text: str) -> float:

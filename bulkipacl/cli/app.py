@@ -9,11 +9,14 @@ from bulkipacl.cli import (
     apply,
     check,
     demo,
+    export,
     limits,
+    plan,
     report,
     resume,
     retry,
     sandbox,
+    undo,
     validate,
     verify,
 )
@@ -44,11 +47,14 @@ def _top(
 
 
 app.command("apply")(apply.apply)
+app.command("plan")(plan.plan)
 app.command("validate")(validate.validate)
 app.command("resume")(resume.resume)
 app.command("retry")(retry.retry)
+app.command("undo")(undo.undo)
 app.command("report")(report.report)
 app.command("verify")(verify.verify)
+app.command("export")(export.export)
 app.command("check")(check.check)
 app.command("limits")(limits.limits)
 app.command("sandbox")(sandbox.sandbox)

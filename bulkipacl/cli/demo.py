@@ -14,6 +14,8 @@ SWITCHES = (
     "--latency 0.15~0.35 --limit concurrent=25 --fault 429=0.005 --fault 503_after=0.002"
     " --fault reset_after=0.002"
 )
+FLAGS = "--settle 1 --allow-full"
+"""The second one has the API say that a list is full: a guard would say so before it is asked."""
 
 
 def demo(
@@ -42,9 +44,9 @@ def demo(
         sample.write_text(make_sample(sandboxed.state(), rows), encoding="utf-8")
         say(f"A sandbox is running at {sandboxed.url} (bulkipacl sandbox {SWITCHES})")
         say(f"The sample is {sample}; the same by hand:")
-        say(f"  bulkipacl apply {sample} --base-url {sandboxed.url} --settle 1\n")
+        say(f"  bulkipacl apply {sample} --base-url {sandboxed.url} {FLAGS}\n")
         code = sandboxed.run(
-            f"apply {sample} --run {place} --base-url {sandboxed.url} --settle 1".split(),
+            f"apply {sample} --run {place} --base-url {sandboxed.url} {FLAGS}".split(),
             progress=progress,
         )
     if code not in (0, 1):

@@ -33,6 +33,12 @@ def _flag(name: str, text: str, metavar: str | None = None, default: object = No
 Files = Annotated[
     list[str], typer.Argument(metavar="FILE...", help="CSV, JSON Lines or JSON; - is stdin.")
 ]
+FilesOrRun = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="FILE...|RUN", help="CSV, JSON Lines or JSON; - is stdin. Or a planned run."
+    ),
+]
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")]
 NewRun = Annotated[
     Path | None,
@@ -76,6 +82,34 @@ CaFile = Annotated[
 # --- how to send ------------------------------------------------------------------------------
 NoGap = Annotated[
     bool | None, _flag("--no-gap", "A list's deletes wait until its creates succeeded.")
+]
+AllowEmpty = Annotated[bool | None, _flag("--allow-empty", "Lists may be left without any entry.")]
+AllowFull = Annotated[
+    bool | None, _flag("--allow-full", "Send creates that a list has no room for, too.")
+]
+AllowWide = Annotated[
+    list[str] | None,
+    _flag("--allow-wide", "Open just this block, however wide it is. Repeatable.", "CIDR"),
+]
+MinPrefix = Annotated[
+    int | None,
+    _flag("--min-prefix", "Open no block that is wider.", "N", _DEFAULT.min_prefix),
+]
+MaxDeletes = Annotated[
+    list[str] | None,
+    _flag(
+        "--max-deletes",
+        "Allow N deletes in all, or P% of a list. Repeatable. [default: none for rows of yours,"
+        " 1000 and 30% for rows that a command made]",
+        "N|P%",
+    ),
+]
+CheckFirst = Annotated[
+    bool | None,
+    _flag("--check-first", "Read and check all lists first; write nothing if one is refused."),
+]
+AcceptDrift = Annotated[
+    bool | None, _flag("--accept-drift", "Of a plan: decide lists afresh that have changed since.")
 ]
 MaxInFlight = Annotated[
     int | None,
@@ -144,4 +178,6 @@ Reports = Annotated[
 ]
 Stream = Annotated[str | None, _flag("--stream", "JSON Lines of rows as they end.", "PATH|-")]
 AsJson = Annotated[bool, _flag("--json", "Print the result as one JSON object.")]
+AsMarkdown = Annotated[bool, _flag("--markdown", "Print the plan as Markdown, for a review.")]
+Changes = Annotated[bool, _flag("--changes", "Print each change, too.")]
 Progress = Annotated[ProgressMode, _flag("--progress", "How progress is shown on stderr.")]

@@ -11,6 +11,11 @@ def retry(
     source: o.RunPath,
     run: o.NewRun = None,
     no_gap: o.NoGap = None,
+    allow_empty: o.AllowEmpty = None,
+    allow_full: o.AllowFull = None,
+    allow_wide: o.AllowWide = None,
+    min_prefix: o.MinPrefix = None,
+    max_deletes: o.MaxDeletes = None,
     report: o.Reports = None,
     stream: o.Stream = None,
     credentials: o.Credentials = None,
@@ -45,6 +50,11 @@ def retry(
 
     flags = {
         "no_gap": no_gap,
+        "allow_empty": allow_empty,
+        "allow_full": allow_full,
+        "allow_wide": allow_wide,
+        "min_prefix": min_prefix,
+        "max_deletes": max_deletes,
         "ca_file": ca_file,
         "max_in_flight": max_in_flight,
         "account_max_in_flight": account_max_in_flight,

@@ -8,6 +8,7 @@
     scheduler.py   which request is sent next, and the workers that send it
     committer.py   group commits
     reading.py     one walk over all pages of a list
+    gather.py      many lists of many accounts read, in order (reader.py, inorder.py, selection.py)
     pure: decide.py (what a row means), lanes.py (row order), retry.py, governor.py
 
 Nothing here awaits but a worker (an answer), the committer (a commit) and a pacer (a token): all

@@ -22,14 +22,7 @@ from bulkipacl.engine.readback import ReadBack
 from bulkipacl.engine.reading import Reading
 from bulkipacl.engine.resume import settle_prior
 from bulkipacl.engine.row import RowWork
-from bulkipacl.model import (
-    GOOD_OUTCOMES,
-    ApiError,
-    Operation,
-    Outcome,
-    Row,
-    RowResult,
-)
+from bulkipacl.model import GOOD_OUTCOMES, ApiError, Operation, Outcome, Row, RowResult
 from bulkipacl.store import views
 from bulkipacl.store.journal import KeptSnapshot
 from bulkipacl.store.views import ListInfo
@@ -155,6 +148,12 @@ class OpenList:
                 self._run.keep(self._prior, self._begin)
             else:
                 self._begin()
+            return
+        refused = self._run.admission.refused(self._id, entries, self._rows, is_gap=self._is_gap)
+        if refused is not None:
+            for step in refused:
+                RowWork(step.row, [], self).settled(step.settled)
+            self._close(None)
             return
         self._round = self._next_round
         last_row = self._rows[-1].number if self._rows else 0

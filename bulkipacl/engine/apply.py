@@ -13,19 +13,24 @@ are to be skipped; then rows are sent while they still arrive.
 from __future__ import annotations
 
 import sqlite3
-import time
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from itertools import groupby
+from itertools import chain, groupby
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from bulkipacl import __version__
 from bulkipacl.engine.arrival import unread
+from bulkipacl.engine.beginning import (
+    check_host,
+    check_inputs,
+    check_reports,
+    describe_run,
+    resolve_credentials,
+)
+from bulkipacl.engine.checkfirst import check_first
 from bulkipacl.engine.job import (
     Inputs,
     Job,
@@ -36,6 +41,8 @@ from bulkipacl.engine.job import (
     tell,
     warn_of_columns,
 )
+from bulkipacl.engine.linting import Warnings
+from bulkipacl.engine.planning import MADE, MAKING
 from bulkipacl.engine.session import (
     INPUT_UNFINISHED,
     INTERRUPTED,
@@ -48,12 +55,13 @@ from bulkipacl.engine.session import (
     stopped,
 )
 from bulkipacl.errors import BulkError, CredentialError, InputError, StoreError, UsageError
-from bulkipacl.intake import open_source
 from bulkipacl.model import Draft, Outcome, SourceInfo, Summary
-from bulkipacl.report import StreamLines, check_report_path, write_report, write_run_reports
+from bulkipacl.report import StreamLines, write_report, write_run_reports
+from bulkipacl.settings import Settings
 from bulkipacl.store import journal, views
 from bulkipacl.store.crosscheck import cross_check, index_rows
 from bulkipacl.store.intake import Intake
+from bulkipacl.store.lints import lint
 from bulkipacl.store.rundir import RunDirectory
 from bulkipacl.store.unread import keep_note
 
@@ -73,13 +81,19 @@ def apply(job: Job, inputs: Inputs, observer: Observer) -> Summary:
     Raises:
         BulkError: it could not begin (nothing was sent), or the run directory failed under it.
     """
-    _check_reports(job)
-    _check_inputs(inputs)
-    streams = job.settings.skip_invalid and not job.settings.no_gap
+    check_reports(job)
+    check_inputs(inputs)
+    streams = _may_stream(job.settings)
     work = _apply_as_it_comes if streams else _apply_whole
     with RunDirectory.create(job.run_path) as run:
-        _describe_run(run, job, "apply", inputs.files if streams else ())
-        return _run(run, job, observer, lambda stage: work(stage, inputs))
+        describe_run(run, job, "apply", inputs.files if streams else ())
+        return run_stage(run, job, observer, lambda stage: work(stage, inputs))
+
+
+def _may_stream(settings: Settings) -> bool:
+    """Whether rows may be sent before all of them are known."""
+    needs_all = settings.no_gap or settings.check_first or settings.max_deletes is not None
+    return settings.skip_invalid and not needs_all
 
 
 def apply_drafts(
@@ -89,22 +103,20 @@ def apply_drafts(
     observer: Observer,
     *,
     command: str,
+    is_generated: bool = False,
 ) -> Summary:
     """The same for rows that something else than an input made; invalid ones are not sent.
 
     Args:
         drafts: (source number, draft), those of one source together.
         command: the verb that made them.
+        is_generated: no person asked for the deletes one by one, so that their caps hold.
     """
-    _check_reports(job)
+    check_reports(job)
+    facts = {"is_generated": "yes" if is_generated else "no"}
     with RunDirectory.create(job.run_path) as run:
-        _describe_run(run, job, command)
-        return _run(
-            run,
-            job,
-            observer,
-            lambda stage: _apply_made(stage, sources, drafts),
-        )
+        describe_run(run, job, command, facts=facts)
+        return run_stage(run, job, observer, lambda stage: _apply_made(stage, sources, drafts))
 
 
 def resume(job: Job, observer: Observer) -> Summary:
@@ -114,12 +126,12 @@ def resume(job: Job, observer: Observer) -> Summary:
         UsageError: nothing of the run may be sent, or it was sent to another host.
         LockedError: another process is at it.
     """
-    _check_reports(job)
+    check_reports(job)
     with RunDirectory.open(job.run_path, is_writable=True) as run:
         _check_resumable(run, job)
         # Before anything is touched: what the last session said of the rows stays true.
-        _resolve_credentials(job, run)
-        return _run(run, job, observer, _carry_on)
+        resolve_credentials(job, run)
+        return run_stage(run, job, observer, carry_on)
 
 
 def saved_settings(path: Path) -> dict[str, Any]:
@@ -129,7 +141,7 @@ def saved_settings(path: Path) -> dict[str, Any]:
     return found
 
 
-def _run(run: RunDirectory, job: Job, observer: Observer, work: Work) -> Summary:
+def run_stage(run: RunDirectory, job: Job, observer: Observer, work: Work) -> Summary:
     """Do the work, and answer for every row, however it ends."""
     stream = StreamLines(run, job.stream) if job.stream is not None else None
     with Signals() as signals:
@@ -204,17 +216,8 @@ def _not_begun() -> Iterator[None]:
         raise StoreError(exc.message, hint=hint) from exc
 
 
-def _resolve_credentials(job: Job, run: RunDirectory) -> None:
-    """Find out now, and not in the middle, that an account has no credential."""
-    try:
-        job.credentials.resolve(sid for _, sid in views.accounts(run))
-    except CredentialError as exc:
-        then = f"then: {resume_command(job)}"
-        hint = f"{exc.hint}; {then}" if exc.hint else f"mend it; {then}"
-        raise CredentialError(exc.message, hint=hint) from exc
-
-
-def _carry_on(stage: Stage) -> str:
+def carry_on(stage: Stage) -> str:
+    """Carry out all that has not ended; returns how that ended."""
     run = stage.run
     index_rows(run)
     journal.reopen(run)
@@ -235,6 +238,15 @@ def resume_line(job: Job, summary: Summary) -> str | None:
 
 
 def _why_not_resumable(run: RunDirectory) -> UsageError | None:
+    if views.get_meta(run, "plan") == MADE:
+        return UsageError(
+            "this run is a plan that was not applied yet",
+            hint=f"`bulkipacl apply {run.path}` carries it out",
+        )
+    if views.get_meta(run, "plan") == MAKING:
+        return UsageError(
+            "the making of this plan was stopped; nothing of it was sent", hint="plan it again"
+        )
     if views.get_meta(run, "ending") == INVALID_INPUT:
         return UsageError(
             "nothing of this run was sent, because its input was refused",
@@ -252,18 +264,20 @@ def _check_resumable(run: RunDirectory, job: Job) -> None:
     why_not = _why_not_resumable(run)
     if why_not is not None:
         raise why_not
-    sent_to = views.get_meta(run, "base_url")
-    if sent_to != job.base.origin:
-        # The credential goes where the person at the keyboard says, not where a file does.
-        raise UsageError(
-            f"this run was sent to {sent_to}, and not to {job.base.origin}",
-            hint=f"give --base-url {sent_to}, if you trust that host with your credential",
-        )
+    check_host(run, job)
 
 
 def _apply_made(
     stage: Stage, sources: Sequence[SourceInfo], drafts: Iterable[tuple[int, Draft]]
 ) -> str:
+    rows = take_in_made(stage, sources, drafts)
+    return _checked_and_carried_out(stage, rows)
+
+
+def take_in_made(
+    stage: Stage, sources: Sequence[SourceInfo], drafts: Iterable[tuple[int, Draft]]
+) -> int:
+    """Rows that a job made, in the store; returns how many. Its credentials are there."""
     run, observer = stage.run, stage.observer
     intake = Intake(run)
     by_id = {source.id: source for source in sources}
@@ -276,22 +290,36 @@ def _apply_made(
     observer.checked(intake.rows, intake.invalid)
     if stage.stream is not None:
         stage.stream.emit_invalid()
-    _resolve_credentials(stage.job, stage.run)
-    return carry_out(stage, rows=intake.rows)
+    resolve_credentials(stage.job, stage.run)
+    return intake.rows
 
 
-def take_in(run: RunDirectory, inputs: Inputs, observer: Observer) -> tuple[int, int]:
+def _checked_and_carried_out(stage: Stage, rows: int) -> str:
+    if stage.job.settings.check_first:
+        ending = check_first(stage)
+        if ending:
+            return ending
+    return carry_out(stage, rows=rows)
+
+
+def take_in(
+    run: RunDirectory, inputs: Inputs, observer: Observer, *, is_linted: bool = False
+) -> tuple[int, int]:
     """Take the whole input in and check it; returns rows, and how many of them are invalid.
+
+    Args:
+        is_linted: tell of what only deserves a second look, too.
 
     Raises:
         InputError: an input as a whole cannot be taken in.
     """
-    intake = Intake(run)
+    intake, warnings = Intake(run), Warnings()
     for source_id, path in enumerate(inputs.files, start=1):
         source = open_input(inputs, path, intake.rows + 1)
         try:
             for batch in intake.take(info_of(source_id, source), source.drafts()):
                 tell(observer, source.name, batch)
+                warnings.add_all(source.name, batch)
                 observer.taken_in(intake.rows)
             intake.describe(info_of(source_id, source))
             warn_of_columns(observer, source)
@@ -301,10 +329,15 @@ def take_in(run: RunDirectory, inputs: Inputs, observer: Observer) -> tuple[int,
         raise InputError("there is no row in the input", hint="a header alone is no row")
     index_rows(run)
     contradicted: set[tuple[int, int]] = set()
-    for info, line, problem in cross_check(run):
+    for info, line, problem in chain(cross_check(run), lint(run) if is_linted else ()):
         observer.problem(info.name, line, problem)
+        warnings.add(info.name, line, problem)
         if not problem.is_warning:
             contradicted.add((info.id, line))
+    notes = warnings.notes()
+    if notes:
+        with run.transaction() as db:
+            journal.add_notes(db, notes)
     views.set_meta(run, {"taken_in": "yes"})
     invalid = intake.invalid + len(contradicted)
     observer.checked(intake.rows, invalid)
@@ -318,18 +351,27 @@ def validate(place: Path, inputs: Inputs, observer: Observer) -> tuple[int, int]
         InputError: an input as a whole cannot be taken in.
     """
     with RunDirectory.create(place) as run:
-        return take_in(run, inputs, observer)
+        return take_in(run, inputs, observer, is_linted=True)
 
 
 def _apply_whole(stage: Stage, inputs: Inputs) -> str:
+    rows = take_in_whole(stage, inputs)
+    return INVALID_INPUT if rows is None else _checked_and_carried_out(stage, rows)
+
+
+def take_in_whole(stage: Stage, inputs: Inputs, *, is_linted: bool = False) -> int | None:
+    """The whole input in the store, and its credentials there; returns how many rows.
+
+    None: some are invalid, and are not to be skipped.
+    """
     with _not_begun():
-        rows, invalid = take_in(stage.run, inputs, stage.observer)
+        rows, invalid = take_in(stage.run, inputs, stage.observer, is_linted=is_linted)
     if stage.stream is not None:
         stage.stream.emit_invalid()
     if invalid and not stage.job.settings.skip_invalid:
-        return INVALID_INPUT
-    _resolve_credentials(stage.job, stage.run)
-    return carry_out(stage, rows=rows)
+        return None
+    resolve_credentials(stage.job, stage.run)
+    return rows
 
 
 def _apply_as_it_comes(stage: Stage, inputs: Inputs) -> str:
@@ -339,38 +381,3 @@ def _apply_as_it_comes(stage: Stage, inputs: Inputs) -> str:
     if not views.row_count(stage.run) and ending == FINISHED:
         raise InputError("there is no row in the input", hint="a header alone is no row")
     return ending
-
-
-def _check_reports(job: Job) -> None:
-    """Refuse reports that could not be written, before a run directory is made for them."""
-    for path in job.reports:
-        check_report_path(path)
-
-
-def _check_inputs(inputs: Inputs) -> None:
-    """Refuse inputs that cannot be opened, before a run directory is made for them."""
-    for path in inputs.files:
-        if path != "-":
-            open_source(path, inputs.defaults, format=inputs.format).close()
-
-
-def _describe_run(run: RunDirectory, job: Job, command: str, streamed: Sequence[str] = ()) -> None:
-    """Keep what the run is.
-
-    Args:
-        streamed: the inputs that are taken in while rows are sent.
-    """
-    names = [path.encode("utf-8", "replace").decode() for path in streamed]
-    views.set_meta(
-        run,
-        {
-            "id": uuid.uuid4().hex,
-            "command": command,
-            "is_streamed": "yes" if streamed else "no",
-            "inputs": orjson.dumps(names).decode(),
-            "version": __version__,
-            "created_at": repr(time.time()),
-            "settings": orjson.dumps(job.settings.as_dict()).decode(),
-            "base_url": job.base.origin,
-        },
-    )

@@ -2,6 +2,7 @@
 
 Answer           what one account said
 check_accounts   all of them at once
+check_sids       whether they can be accounts at all
 """
 
 from __future__ import annotations
@@ -63,12 +64,21 @@ def check_accounts(
     Raises:
         UsageError: one of `more` is no account sid.
     """
-    for sid in more:
+    check_sids(more)
+    accounts = list(dict.fromkeys([*credentials.accounts(), *more]))
+    return anyio.run(_check_all, credentials, base, settings, accounts)
+
+
+def check_sids(accounts: Sequence[str]) -> None:
+    """Refuse what is no account sid.
+
+    Raises:
+        UsageError: one of them is none.
+    """
+    for sid in accounts:
         if not contract.is_sid(sid, "AC"):
             shown = re.sub(r"[^ -~]", "?", sid)[:60]
             raise UsageError(f"--account {shown!r} is not an account sid: AC and 32 hex digits")
-    accounts = list(dict.fromkeys([*credentials.accounts(), *more]))
-    return anyio.run(_check_all, credentials, base, settings, accounts)
 
 
 def exit_code(answers: Sequence[Answer]) -> int:

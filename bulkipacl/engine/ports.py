@@ -3,7 +3,7 @@
     Sendable      what is sent: a row's write, a page of a reading, a repair
     AccountPort   what a list, a row or a reading asks of its account
     ListPort      what a row asks of its list
-    RunPort       what a list asks of the run
+    RunPort       what a list asks of the run;  OpenedList   what the run asks of a list
 
 The levels import these instead of each other, so that none can reach around its neighbour.
 """
@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
+from bulkipacl.engine.admission import Admission
 from bulkipacl.engine.decide import ListState
 from bulkipacl.model import ApiError, Attempt, Request, Row, RowResult
 from bulkipacl.settings import Settings
@@ -80,6 +81,7 @@ class RunPort(Protocol):
 
     settings: Settings
     directory: RunDirectory
+    admission: Admission
 
     @property
     def is_stopping(self) -> bool:
@@ -116,6 +118,27 @@ class RunPort(Protocol):
         self, list_id: int, round_number: int | None, *, has_more: bool, is_unsettled: bool
     ) -> None:
         """A list is done with; its open round, if a number is given, is closed."""
+
+
+class OpenedList(Protocol):
+    """A list that is under way, seen from the run."""
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether its rows are loaded."""
+
+    @property
+    def rows_count(self) -> int:
+        """How many they are."""
+
+    def start(self) -> None:
+        """Read it."""
+
+    def halt(self) -> None:
+        """Begin nothing more; what is under way comes to its end."""
+
+    def never_sent(self) -> list[int]:
+        """Numbers of its rows of which nothing was sent, or nothing came of it."""
 
 
 class ListPort(Protocol):

@@ -20,10 +20,11 @@ from anyio.abc import TaskGroup
 
 from bulkipacl.engine.account import BLOCKED, CREDENTIALS_REFUSED, Account, Share
 from bulkipacl.engine.acl import OpenList
+from bulkipacl.engine.admission import Admission
 from bulkipacl.engine.committer import Committer, Offload, Write, in_thread, to_journal
 from bulkipacl.engine.feed import Feed
 from bulkipacl.engine.naming import Naming
-from bulkipacl.engine.ports import AccountPort
+from bulkipacl.engine.ports import AccountPort, OpenedList
 from bulkipacl.engine.recording import Recorder, hint_for
 from bulkipacl.engine.sampling import Sampler
 from bulkipacl.engine.scheduler import Lane, Scheduler
@@ -42,6 +43,7 @@ from bulkipacl.settings import (
 from bulkipacl.store import views
 from bulkipacl.store.intake import invalid_result
 from bulkipacl.store.rundir import RunDirectory
+from bulkipacl.store.views import ListInfo
 from bulkipacl.twilio.transport import Transport
 
 MAX_FAILURES = "max_failures"
@@ -54,7 +56,7 @@ class _Open(NamedTuple):
 
     account: Account
     share: Share
-    acl: OpenList
+    acl: OpenedList
 
 
 class Engine(Recorder):
@@ -67,6 +69,8 @@ class Engine(Recorder):
         reach: raises CredentialError where an account has no credential.
         learnt: what earlier runs found out about the limits of accounts, by sid.
     """
+
+    round_rows = ROUND_ROWS
 
     def __init__(
         self,
@@ -84,6 +88,7 @@ class Engine(Recorder):
     ) -> None:
         committer = Committer(write or to_journal(directory, offload), on_ended)
         super().__init__(directory, settings, committer, wall_clock)
+        self.admission = Admission(directory, settings, self.note)
         self.uniform = (rng or random.SystemRandom()).uniform
         self._scheduler = Scheduler(transport, settings.max_in_flight)
         self._reach = reach
@@ -324,14 +329,14 @@ class Engine(Recorder):
             self._has_stray_gap or views.has_invalid_creates(self.directory, list_id)
         )
         share = account.share()
-        one = OpenList(self, share, info, is_gap=is_gap)
+        one = self.open_list(share, info, is_gap=is_gap)
         self._open[list_id] = _Open(account, share, one)
         one.start()
 
     def rows_of_round(self, list_id: int) -> tuple[list[Row], bool]:
         """The rows of a list's next round, and whether it may have more."""
-        rows = views.rows_to_do(self.directory, list_id, ROUND_ROWS)
-        has_more = len(rows) == ROUND_ROWS
+        rows = views.rows_to_do(self.directory, list_id, self.round_rows)
+        has_more = len(rows) == self.round_rows
         if self._is_input_open and self._arrived_to is not None:
             # What has just come into the store, and was not told of, can belong between these.
             rows = [row for row in rows if row.number <= self._arrived_to]
@@ -344,6 +349,10 @@ class Engine(Recorder):
         self._open_rows += count
         self._loaded_lists += 1
         share.expect(count)
+
+    def open_list(self, share: Share, info: ListInfo, *, is_gap: bool) -> OpenedList:
+        """A round of a list."""
+        return OpenList(self, share, info, is_gap=is_gap)
 
     def _without_invalid(self, rows: list[Row]) -> list[Row]:
         """Rows of one list checked against each other, where the whole input could not be."""

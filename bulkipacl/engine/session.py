@@ -146,12 +146,19 @@ class Stage:
     signals: Signals = field(default_factory=Signals)
 
 
-def carry_out(stage: Stage, *, rows: int | None = None, inputs: Inputs | None = None) -> str:
+def carry_out(
+    stage: Stage,
+    *,
+    rows: int | None = None,
+    inputs: Inputs | None = None,
+    make: type[Engine] = Engine,
+) -> str:
     """Send what has no outcome yet; returns how it ended.
 
     Args:
         rows: how many there are, where that is known.
         inputs: what is still to be taken in while it is sent.
+        make: what carries it out.
 
     Raises:
         StoppedError: the run directory cannot be written any more; nothing unrecorded was sent.
@@ -159,21 +166,25 @@ def carry_out(stage: Stage, *, rows: int | None = None, inputs: Inputs | None = 
         InputError: what was to be taken in could not be read, and not one row came of it.
     """
     with stage.signals.held():
-        return run_in_loop(partial(_carry_out, stage, rows, inputs))
+        return run_in_loop(partial(_carry_out, stage, rows, inputs, make))
 
 
-async def _carry_out(stage: Stage, rows: int | None, inputs: Inputs | None) -> str:
-    async with _opened(stage, is_input_open=inputs is not None) as engine:
+async def _carry_out(
+    stage: Stage, rows: int | None, inputs: Inputs | None, make: type[Engine]
+) -> str:
+    async with _opened(stage, make, is_input_open=inputs is not None) as engine:
         return await _send(stage, engine, rows, inputs)
 
 
 @asynccontextmanager
-async def _opened(stage: Stage, *, is_input_open: bool) -> AsyncIterator[Sender]:
+async def _opened(
+    stage: Stage, make: type[Engine], *, is_input_open: bool
+) -> AsyncIterator[Sender]:
     """What carries the run out: an engine, or one in each of several processes."""
     job, stream = stage.job, stage.stream
     on_ended = stream.ended if stream is not None else None
     learnt = {} if job.memory is None else job.memory.of_host(job.base.origin, time.time())
-    if job.spread is not None:
+    if job.spread is not None and make is Engine:
         spread = job.spread(stage.run, job, learnt, on_ended, is_input_open=is_input_open)
         if spread is not None:
             yield spread
@@ -182,7 +193,7 @@ async def _opened(stage: Stage, *, is_input_open: bool) -> AsyncIterator[Sender]
     transport = open_transport(settings, job.base, job.credentials)
     reach = job.credentials.for_account
     try:
-        yield Engine(stage.run, settings, transport, on_ended=on_ended, reach=reach, learnt=learnt)
+        yield make(stage.run, settings, transport, on_ended=on_ended, reach=reach, learnt=learnt)
     finally:
         await transport.aclose()
 

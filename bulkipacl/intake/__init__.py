@@ -10,6 +10,7 @@ Not here: keeping the rows (store), deciding them against a list (engine), any n
     fields       one field, explained: what is wrong with it and what to write instead
     addresses    IPv4 blocks as integers
     crosscheck   the rows of one list against each other
+    lints        what of them only deserves a second look
     problems     problems as values and as lines for people
     defaults     what a record may leave out
 """
@@ -20,6 +21,7 @@ from bulkipacl.intake.columns import field_of, near_misses
 from bulkipacl.intake.crosscheck import check_rows
 from bulkipacl.intake.defaults import Defaults, parse_defaults
 from bulkipacl.intake.formats import Source, open_source
+from bulkipacl.intake.lints import lint_rows
 from bulkipacl.intake.problems import describe
 
 __all__ = [
@@ -28,6 +30,7 @@ __all__ = [
     "check_rows",
     "describe",
     "field_of",
+    "lint_rows",
     "near_misses",
     "open_source",
     "parse_defaults",

@@ -364,5 +364,6 @@ def _address_warnings(text: str, address: int, prefix: int) -> tuple[Problem, ..
     if special is not None:
         cidr, reason, use = special
         why = f"{cidr} is for {use}: no caller comes from there over the internet"
-        found.append(warn("ip_address", text, reason, why))
+        hint = "write the address that the calls come from"
+        found.append(warn("ip_address", text, reason, why, hint))
     return tuple(found)

@@ -153,7 +153,8 @@ def _overlaps(rows: Sequence[Row]) -> Iterator[tuple[int, Problem]]:
             _, outer, outer_number = around[-1]
             wide = cidr_text(first & ~HOST_MASKS[outer], outer)
             why = f"the block lies inside {wide} of row {outer_number}"
-            yield number, warn("ip_address", cidr_text(address, prefix), "overlap", why)
+            hint = "leave it out, unless the wider one is to go"
+            yield number, warn("ip_address", cidr_text(address, prefix), "overlap", why, hint)
         around.append((last, prefix, number))
 
 

@@ -4,7 +4,8 @@ retry             read them from the run directory, and carry them out
 drafts_to_retry   pure: records to rows
 
 They keep their source, line and input record, so that the new report reads like the old one. A
-row that was invalid stays so: mend it in `rejects.csv` instead.
+row that was invalid stays so: mend it in `rejects.csv` instead. What an undo left alone stays so
+too.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from bulkipacl.engine.apply import apply_drafts
 from bulkipacl.engine.job import Job, Observer
 from bulkipacl.errors import LockedError, UsageError
+from bulkipacl.jobs.back import CHANGED_SINCE, refusal
 from bulkipacl.model import GOOD_OUTCOMES, Draft, Outcome, Problem, RowRecord, Summary
 from bulkipacl.report import check_store, counted
 from bulkipacl.store import views
@@ -45,7 +47,15 @@ def retry(source: Path, job: Job, observer: Observer) -> Summary:
         if not any(cause.outcome is not Outcome.INVALID for cause in summary.causes):
             raise UsageError(f"no row of {source} is left to be tried again")
         drafts = drafts_to_retry(views.records(old))
-        return apply_drafts(job, views.sources(old), drafts, observer, command="retry")
+        is_generated = views.get_meta(old, "is_generated") == "yes"
+        return apply_drafts(
+            job,
+            views.sources(old),
+            drafts,
+            observer,
+            command="retry",
+            is_generated=is_generated,
+        )
 
 
 def drafts_to_retry(records: Iterable[RowRecord]) -> Iterator[tuple[int, Draft]]:
@@ -55,7 +65,10 @@ def drafts_to_retry(records: Iterable[RowRecord]) -> Iterator[tuple[int, Draft]]
         if result.outcome in GOOD_OUTCOMES:
             continue
         problems: tuple[Problem, ...] = ()
-        if result.outcome is Outcome.INVALID:
+        if result.outcome is Outcome.REFUSED and result.reason == CHANGED_SINCE:
+            # Sent by themselves they would take back what somebody else has done.
+            problems = (refusal(result.message, result.suggestion),)
+        elif result.outcome is Outcome.INVALID:
             problems = (Problem("", "", result.reason, result.message, result.suggestion),)
         yield (
             record.source_id,

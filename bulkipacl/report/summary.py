@@ -27,7 +27,7 @@ CREDENTIALS_REFUSED = "credentials_refused"
 _NOT_BEGUN = frozenset({"failed", "no_credential"})
 """The endings of a run that could not begin, for a reason that is no row's."""
 
-_NOT_EARLY = frozenset({"", "finished", "invalid_input", "running"})
+_NOT_EARLY = frozenset({"", "finished", "invalid_input", "running", "planned", "checked_first"})
 """The endings that are no early stop; what is not known here is one, and resumable."""
 
 

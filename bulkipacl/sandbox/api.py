@@ -172,6 +172,8 @@ class Api:
 
     def _domains(self, call: Call, ac: str, rest: list[str], origin: Origin) -> Answer:
         state = self._state
+        if self._config.hide_domains:
+            raise Refusal(403, 20003, "This credential may not see SIP domains")
         match rest:
             case []:
                 _only(call, "GET")

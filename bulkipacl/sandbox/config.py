@@ -26,6 +26,8 @@ class SandboxConfig:
     entries: int = 0
     domains: int = 1
     """SIP domains per account; domain n is mapped to list n (to none where there is no such)."""
+    hide_domains: bool = False
+    """No credential may see SIP domains, as a restricted key may not."""
     suspended: int = 0
     """So many of the last accounts are suspended."""
     seed: int = 0

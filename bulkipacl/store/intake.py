@@ -95,7 +95,7 @@ class Intake:
         _insert_rows(db, first, source_id, [place and place[1] for place in places], columns)
         insert_outcomes(db, outcomes)
         self.rows += len(batch)
-        self.invalid += len(outcomes)
+        self.invalid += sum(outcome.outcome is Outcome.INVALID for outcome in outcomes)
         self.last_invalid = [outcome.number for outcome in outcomes]
         return {place for place in set(valid) if place is not None}
 
@@ -175,11 +175,15 @@ def _insert_rows(
 
 
 def invalid_result(number: int, problems: Iterable[Problem]) -> RowResult:
-    """The outcome of a row that cannot be sent: all its problems in one line."""
+    """The outcome of a row that cannot be sent: all its problems in one line.
+
+    It is `refused` where the row is understood, and a guard alone stands against it.
+    """
     errors = [problem for problem in problems if not problem.is_warning]
+    is_refused = all(problem.is_refusal for problem in errors)
     return RowResult(
         number,
-        Outcome.INVALID,
+        Outcome.REFUSED if is_refused else Outcome.INVALID,
         reason=errors[0].reason,
         message="; ".join(
             f"{problem.field}: {problem.why}" if problem.field else problem.why

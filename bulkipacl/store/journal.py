@@ -47,6 +47,22 @@ class KeptSnapshot:
     untried: frozenset[int] = frozenset()
 
 
+class PlannedList(NamedTuple):
+    """What a plan keeps of one list: a line of the table `plan`, in its order.
+
+    Attributes:
+        digest: of the entries; "" where the list could not be read.
+        entries: packed, or None where the list could not be read.
+        why: JSON of how its rows would end then, or None.
+    """
+
+    list_id: int
+    taken_at: float
+    digest: str
+    entries: bytes | None
+    why: str | None
+
+
 @dataclass(slots=True)
 class Batch:
     """What happened since the last commit.
@@ -62,6 +78,7 @@ class Batch:
         names: (account number, list number, sid): what lists are that were named by their
             FriendlyName. Where the input names such a list by sid too, the two become one.
         figures: (name, number), to be added to those that earlier sessions of the run left.
+        planned: what a plan read, in place of what it read of the same lists before.
         after: called in the committing thread's caller once all of this is durable.
     """
 
@@ -73,6 +90,7 @@ class Batch:
     samples: list[LimitSample] = field(default_factory=list)
     names: list[tuple[int, int, str]] = field(default_factory=list)
     figures: list[tuple[str, float]] = field(default_factory=list)
+    planned: list[PlannedList] = field(default_factory=list)
     after: list[Callable[[], None]] = field(default_factory=list)
 
     def __bool__(self) -> bool:
@@ -85,6 +103,7 @@ class Batch:
             or self.samples
             or self.names
             or self.figures
+            or self.planned
             or self.after
         )
 
@@ -97,6 +116,7 @@ class Writes(NamedTuple):
         untried: numbers of rows of rounds that go on, which were not attempted before.
         results: a `RowResult`'s fields, with plain texts for its words.
         samples: a `LimitSample`'s fields.
+        planned: a `PlannedList`'s fields.
         names, closed, stopped, notes, figures: as in `Batch`.
     """
 
@@ -109,6 +129,7 @@ class Writes(NamedTuple):
     notes: Sequence[tuple[str, str]] = ()
     samples: Sequence[tuple[Any, ...]] = ()
     figures: Sequence[tuple[str, float]] = ()
+    planned: Sequence[tuple[Any, ...]] = ()
 
 
 def plain(batch: Batch) -> Writes:
@@ -127,6 +148,7 @@ def plain(batch: Batch) -> Writes:
         notes=batch.notes,
         samples=[tuple(sample) for sample in batch.samples],
         figures=batch.figures,
+        planned=[tuple(one) for one in batch.planned],
     )
 
 
@@ -166,6 +188,7 @@ def _write(db: sqlite3.Connection, writes: Writes) -> None:
     )
     add_notes(db, writes.notes)
     db.executemany("INSERT INTO limit_sample VALUES (?, ?, ?, ?, ?, ?, ?, ?)", writes.samples)
+    db.executemany("INSERT OR REPLACE INTO plan VALUES (?, ?, ?, ?, ?)", writes.planned)
     for name, number in writes.figures:
         _add_up(db, name, number)
 

@@ -10,8 +10,10 @@ from bulkipacl.store.rundir import RunDirectory
 
 _RESUME = "`bulkipacl resume` the run to settle it"
 _CARRY_ON = "`bulkipacl resume` the run to carry it out"
+_PLAN_AGAIN = "the plan was not finished, and nothing was sent: plan the input again"
 _WHY_NOT_ATTEMPTED = {
     "invalid_input": "mend the invalid rows and apply the file again, or use --skip-invalid",
+    "planned": "`bulkipacl apply` this run to carry the plan out",
 }
 
 
@@ -23,6 +25,7 @@ class Missing:
         is_held = run.is_held()
         with sound(run):
             self._ending = get_meta(run, "ending") or ("running" if is_held else "killed")
+            self._carry_on = _PLAN_AGAIN if get_meta(run, "plan") == "making" else _CARRY_ON
             self._open: dict[int, int] = dict(
                 run.reader.execute("SELECT list_id, last_row FROM snapshot WHERE is_open = 1")
             )
@@ -54,5 +57,5 @@ class Missing:
                 more_info=str(stop["more_info"]),
                 suggestion=str(stop["suggestion"]),
             )
-        why = _WHY_NOT_ATTEMPTED.get(self._ending, _CARRY_ON)
+        why = _WHY_NOT_ATTEMPTED.get(self._ending, self._carry_on)
         return RowResult(number, Outcome.NOT_ATTEMPTED, reason=self._ending, suggestion=why)

@@ -11,7 +11,8 @@ durable before the first write that it covers is sent; it is closed in the trans
 records the last outcome it covers. An outcome `not_attempted` leaves its row to be done: where an
 open snapshot covers it, it stands until a later session has read the list, and is taken away,
 durably, before that session sends the row. `source.columns` and `row.raw` keep the input itself, so
-nothing ever needs the input file again. No table holds a secret.
+nothing ever needs the input file again. A `plan` row is a reading that nothing was sent on; it says
+nothing of a row's state. No table holds a secret.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from __future__ import annotations
 APPLICATION_ID = 0x42_49_50_41
 """Stands in the file's header ("BIPA"), so that another SQLite file is told apart."""
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -54,6 +55,13 @@ CREATE TABLE snapshot (
     PRIMARY KEY (list_id, round)
 );
 CREATE INDEX snapshot_open ON snapshot (list_id) WHERE is_open = 1;
+
+-- What a plan read of a list: `digest` is that of its entries, and shows whether it has changed
+-- since. entries NULL: it could not be read, and why is JSON of how its rows would end.
+CREATE TABLE plan (
+    list_id INTEGER PRIMARY KEY, taken_at REAL NOT NULL, digest TEXT NOT NULL,
+    entries BLOB, why TEXT
+);
 
 CREATE TABLE outcome (
     number INTEGER PRIMARY KEY, outcome TEXT NOT NULL, evidence TEXT, reason TEXT NOT NULL,

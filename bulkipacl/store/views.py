@@ -50,6 +50,7 @@ __all__ = [
     "rows_of_list",
     "rows_to_do",
     "set_meta",
+    "settled_rows",
     "sources",
     "summary",
     "unnamed_lists_to_do",
@@ -119,6 +120,16 @@ def invalid_rows(run: RunDirectory) -> Iterator[int]:
         "SELECT number FROM outcome WHERE outcome = ? ORDER BY number", (Outcome.INVALID,)
     )
     return (int(row[0]) for row in found)
+
+
+def settled_rows(run: RunDirectory) -> dict[Outcome, int]:
+    """Rows that have an outcome and are not to be done any more, by outcome."""
+    found = run.reader.execute(
+        "SELECT outcome, COUNT(*) FROM outcome WHERE outcome <> ? GROUP BY 1",
+        (Outcome.NOT_ATTEMPTED,),
+    )
+    with sound(run):
+        return {Outcome(outcome): int(rows) for outcome, rows in found}
 
 
 def open_rows(run: RunDirectory) -> Iterator[int]:

@@ -5,7 +5,10 @@ import subprocess
 from collections.abc import Callable
 
 import pytest
-from e2e_tools import PROGRAM, Cli, Place, clean_environment, creates, until
+from e2e_tools import PROGRAM, Cli, Place, clean_environment, creates, csv_text, until
+
+from bulkipacl.store import views
+from bulkipacl.store.rundir import RunDirectory
 
 
 def test_check_ok(cli: Cli) -> None:
@@ -89,9 +92,42 @@ def test_validate(cli: Cli, place: Place) -> None:
     as_json = cli.run_inside(
         "validate", "-", "--json", environment={}, stdin=creates(place, 5).encode()
     )
-    assert as_json.json == {"rows": 5, "invalid": 0, "warnings": 0}
+    figures = as_json.json
+    assert [problem["reason"] for problem in figures.pop("problems")] == ["mergeable"]
+    assert figures == {"rows": 5, "invalid": 0, "warnings": 1}
     assert cli.box.stats()["total"] == before
     assert [path.name for path in cli.cwd.iterdir()] == ["in.csv"]
+
+
+def test_lints(cli: Cli, place: Place) -> None:
+    """`validate --json` lists every problem with its severity and what to write instead; a plan's
+    notes say how many warnings there were."""
+    rows = [
+        ("195.178.188.66/29", "Lisbon trunk"),
+        ("10.0.0.1", "Lisbon-Trunk"),
+        ("62.0.0.0/25", "Oslo"),
+        ("62.0.0.128/25", "Quito"),
+        *((f"127.0.0.{n}", f"Perth {n}") for n in range(1, 7)),
+    ]
+    lines = [("create", place.account, place.acl, ip, name) for ip, name in rows]
+    cli.file("in.csv", csv_text("operation,account,list,ip,name", lines))
+    ended = cli.run("validate", "in.csv", "--json", environment={})
+    assert ended.code == 0
+    found = ended.json["problems"]
+    assert ended.json["warnings"] == len(found) == 12
+    assert {problem["severity"] for problem in found} == {"warning"}
+    by_line = {(p["line"], p["reason"]): p["suggestion"] for p in found}
+    assert by_line[2, "host_bits"] == "write 195.178.188.64/29"
+    assert by_line[3, "near_names"].startswith("write both alike")
+    assert by_line[5, "mergeable"] == "one entry for 62.0.0.0/24 would do, and leave 1 place free"
+    assert all(by_line[line, "reserved_range"] for line in range(6, 12))
+    planned = cli.run("plan", "in.csv", "--run", "p", "--base-url", cli.box.url)
+    assert planned.code == 0, planned.err
+    with RunDirectory.open(cli.cwd / "p", is_writable=False) as run:
+        notes = views.summary(run).notes
+    assert any(
+        note.startswith("6 warnings of `reserved_range`, the first: in.csv:6:") for note in notes
+    )
 
 
 def test_version() -> None:

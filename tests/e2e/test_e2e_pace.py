@@ -118,7 +118,7 @@ def test_no_gap_with_a_failed_create(cli: Cli, place: Place) -> None:
     """Where a create did not succeed, `--no-gap` refuses the list's deletes: exit 5."""
     before = place.held()
     swap(cli, place, 98)
-    flags = ["--account", place.account, "--list", place.acl, "--no-gap"]
+    flags = ["--account", place.account, "--list", place.acl, "--no-gap", "--allow-full"]
     ended = cli.apply("in.csv", *flags)
     outcomes = Counter(cli.outcomes())
     assert outcomes["created"] == 97

@@ -76,7 +76,7 @@ async def test_a_full_list_makes_room_before_it_takes_more(world: World) -> None
         held = list(world.held().values())
         rows = [world.row("delete", address=ip) for ip in held[:30]]
         rows += [world.create(f"20.0.0.{n}") for n in range(32)]
-        records = await world.apply(rows)
+        records = await world.apply(rows, allow_full=True)
         assert outcomes(records)[:30] == good(30, Outcome.DELETED)
         assert sorted(outcomes(records)[30:]) == good(30) + ["failed"] * 2
         assert {r.result.code for r in records if r.result.outcome == "failed"} == {21237}
@@ -95,7 +95,7 @@ async def test_no_gap_deletes_only_after_creates_succeeded(world: World) -> None
     async with world.serving(entries=100):
         held = list(world.held().values())
         rows = [world.row("delete", address=held[0]), world.create("20.0.0.1")]
-        records = await world.apply(rows, no_gap=True)
+        records = await world.apply(rows, no_gap=True, allow_full=True)
         assert outcomes(records) == ["refused", "failed"]
         assert records[0].result.reason == "no_gap"
 

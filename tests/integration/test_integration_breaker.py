@@ -365,7 +365,8 @@ async def refused_rows(world: World, **settings: Any) -> tuple[RunDirectory, Cou
         for n, sid in enumerate(world.held(place))
     ]
     run = begin(world, rows)
-    summary = await world.carry_out(run, account_max_in_flight=5, **FAST, **settings)
+    flags = {"account_max_in_flight": 5, "allow_full": True} | FAST | settings
+    summary = await world.carry_out(run, **flags)
     assert summary.ending == ("max_failures" if "deadline_s" not in settings else "deadline")
     return run, Counter(outcomes(list(views.records(run))))
 
@@ -389,7 +390,7 @@ async def test_too_many_failures(
         assert least <= found["failed"] <= most
         assert found["updated"] == len(world.sandbox.ledger.effects)
         assert found["not_attempted"] > 100
-        records = await carry_on(world, run)
+        records = await carry_on(world, run, allow_full=True)
         assert Counter(outcomes(records)) == {"updated": 300, "failed": 100}
         assert len(world.sandbox.ledger.effects) == 300
 
@@ -403,7 +404,7 @@ async def test_a_deadline(world: World, deadline_s: float) -> None:
         assert asyncio.get_running_loop().time() - began < deadline_s + 0.3
         assert found["updated"] == len(world.sandbox.ledger.effects)
         assert found["not_attempted"] > 100
-        records = await carry_on(world, run)
+        records = await carry_on(world, run, allow_full=True)
         assert Counter(outcomes(records)) == {"updated": 300, "failed": 100}
 
 

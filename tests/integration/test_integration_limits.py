@@ -100,7 +100,7 @@ async def test_what_was_learnt_starts_the_next_run(world: World) -> None:
         assert 20 <= learnt[sid].window <= 33
         rows = [row.replace("20.0.", "21.0.") for row in creates(world, 10, 20)]
         run = world.take_in(rows)
-        await world.carry_out(run, learnt=learnt, **FAST)
+        await world.carry_out(run, learnt=learnt, allow_full=True, **FAST)
         assert outcomes(list(views.records(run))) == good(200)
         assert world.engine.throttled < cold
         run.close()

@@ -73,13 +73,13 @@ async def test_no_gap_keeps_a_place_behind_its_deletes(world: World) -> None:
 
 
 async def test_a_create_without_any_room_is_still_asked_for(world: World) -> None:
-    """Where nothing earlier can make room the API is asked, and its no is the row's."""
+    """With --allow-full, and no earlier row to make room, the API is asked; its no is the row's."""
     async with world.serving(entries=LIST_CAPACITY, latency=Latency(0.05)):
         first, *_ = world.held().values()
         slow(world, 1, "DELETE")
         rows = [world.create("20.1.0.1"), world.row("delete", address=first)]
         rows += [world.create("20.1.0.2")]
-        records = await world.apply(rows)
+        records = await world.apply(rows, allow_full=True)
         assert outcomes(records) == ["failed", "deleted", "created"]
         assert (records[0].result.status, records[0].result.code) == (400, 21237)
         assert "full" in records[0].result.suggestion

@@ -81,7 +81,7 @@ def test_key_is_address_and_prefix() -> None:
 def test_values_do_not_change() -> None:
     """Every noun is frozen: what was handed on is what was meant."""
     nouns = [one for one in vars(model).values() if dataclasses.is_dataclass(one)]
-    assert len(nouns) >= 10
+    assert len(nouns) >= 5
     for noun in nouns:
         assert getattr(noun, "__dataclass_params__").frozen, noun  # noqa: B009 - not typed
     with pytest.raises(AttributeError):

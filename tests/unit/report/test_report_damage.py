@@ -122,7 +122,7 @@ def test_anywhere(whole: Path, tmp_path: Path, seed: int) -> None:
     data = (place / DATABASE).read_bytes()
     used = [at for at, byte in enumerate(data) if byte and at >= 100]  # Much of a page is empty.
     refused = 0
-    for _ in range(25):
+    for _ in range(40):
         changed = bytearray(data)
         start, size = rng.choice(used), rng.choice([1, 3, 20, 400])
         patch = rng.choice([bytes(size), b"9" * size, rng.randbytes(size)])
