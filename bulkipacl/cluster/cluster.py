@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -244,8 +243,7 @@ class Cluster:
         await in_thread(partial(journal.commit, self.directory, batch))
 
     def _notes(self) -> list[str]:
-        lost = [worker for worker in self._workers if worker.is_lost]
-        found = [_how(worker.status) for worker in lost] + self._defects
+        found = [worker.how for worker in self._workers if worker.is_lost] + self._defects
         return [
             f"One of the {len(self._workers)} processes of the run ended before its rows did"
             f" ({how}). The others finished what was in flight; a resume carries the rest out."
@@ -399,11 +397,3 @@ class Cluster:
 def _result(row: tuple[Any, ...]) -> RowResult:
     """A row's outcome from its plain values."""
     return RowResult._make((row[0], _OUTCOMES[row[1]], _EVIDENCE[row[2]], *row[3:]))
-
-
-def _how(status: int | None) -> str:
-    """How a process ended, for people."""
-    if status is None or status >= 0:
-        return f"exit status {status}"
-    name = signal.Signals(-status).name
-    return f"{name}, as where memory runs out" if -status == signal.SIGKILL else name

@@ -38,7 +38,6 @@ class Worker:
         rows: how many it was given, to send or to wait for.
         is_over: nothing more comes of it.
         is_lost: it has ended without saying so.
-        status: how it ended by itself, as the system has it; None while it is not known.
 
     Args:
         hear: told of each message but the last.
@@ -55,7 +54,6 @@ class Worker:
         self.rows = 0
         self.is_over = False
         self.is_lost = False
-        self.status: int | None = None
         self._ended = ended
         self._process = _start()
         self._pipe = Pipe(lambda message: hear(self, message), self._end)
@@ -64,7 +62,12 @@ class Worker:
     async def open(self) -> None:
         """Begin to hear it, and tell it what was to be told before."""
         stdout, stdin = self._process.stdout, self._process.stdin
-        await self._pipe.open(cast("IO[bytes]", stdout), cast("IO[bytes]", stdin))
+        try:
+            await self._pipe.open(cast("IO[bytes]", stdout), cast("IO[bytes]", stdin))
+        except OSError:  # It was told nothing yet: it is as good as lost.
+            self._process.kill()
+            self._end()
+            return
         unsaid, self._unsaid = self._unsaid or [], None
         for message in unsaid:
             self._pipe.say(message)
@@ -89,7 +92,16 @@ class Worker:
         else:
             for file in (self._process.stdin, self._process.stdout):
                 cast("IO[bytes]", file).close()
-        self.status = await anyio.to_thread.run_sync(self._process.wait)
+        await anyio.to_thread.run_sync(self._process.wait)
+
+    @property
+    def how(self) -> str:
+        """How it ended by itself, for people; known once it is closed."""
+        status = self._process.returncode
+        if status >= 0:
+            return f"exit status {status}"
+        name = signal.Signals(-status).name
+        return f"{name}, as where memory runs out" if -status == signal.SIGKILL else name
 
     def _end(self) -> None:
         self.is_over = True

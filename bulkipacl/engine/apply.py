@@ -42,6 +42,7 @@ from bulkipacl.engine.job import (
     warn_of_columns,
 )
 from bulkipacl.engine.linting import Warnings
+from bulkipacl.engine.loop import rare_collections
 from bulkipacl.engine.planning import MADE, MAKING
 from bulkipacl.engine.session import (
     INPUT_UNFINISHED,
@@ -144,7 +145,7 @@ def saved_settings(path: Path) -> dict[str, Any]:
 def run_stage(run: RunDirectory, job: Job, observer: Observer, work: Work) -> Summary:
     """Do the work, and answer for every row, however it ends."""
     stream = StreamLines(run, job.stream) if job.stream is not None else None
-    with Signals() as signals:
+    with Signals() as signals, rare_collections():
         stage = Stage(run, job, observer, stream, signals)
         try:
             with signals.interrupting():
