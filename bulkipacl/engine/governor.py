@@ -135,31 +135,27 @@ class Governor:
         headroom: float = 0.0,
         learnt: Learnt | None = None,
     ) -> None:
-        self.throttled = 0
         self._cap = cap
         self._window = Window(cap, learnt.window * 0.75 if learnt is not None else None)
         self._headroom = Headroom(headroom) if headroom else None
         self._used_share = 1.0 - headroom
         self._limit = self._window.limit
         self._pace: Pace | None = None
-        self._round_trip_s = ROUND_TRIP_S
-        self._is_timed = False
+        self._round_trip_s, self._is_timed = ROUND_TRIP_S, False
         self._queueing = Queueing()
         self._heights = Heights()
         self._spread = self._spacing = Spacing(1.0, 1.0)
-        self.sent = 0
+        self.sent = self.throttled = 0
         self._in_flight = 0
         self._reason: Binding = "demand"
         self._suspect = Refusals()
-        self._alone = 0
-        self._spared = 0
+        self._alone = self._spared = 0
         self._share = self._chance = 0.0
         self._spared_next = SPARED
         self._clean_from = 0
         self._heard_s = -math.inf
         self._has_waited = False
-        self._answered = 0
-        self._answered_from_s = 0.0
+        self._answered, self._answered_from_s = 0, 0.0
         self._goodput = (0, 1.0)
         if learnt is not None and learnt.pace_per_s is not None:
             pace = self._begin_pace(0.0, learnt.pace_per_s * 0.75, MEASURED)

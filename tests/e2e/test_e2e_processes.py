@@ -4,7 +4,8 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+import urllib.request
+from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -162,14 +163,15 @@ def slow_box() -> Iterator[Box]:
 def slow(tmp_path: Path, slow_box: Box) -> Iterator[Cli]:
     """Against a sandbox that takes its time, with an input of some seconds."""
     with closing(Cli(tmp_path, Part(slow_box, 2))) as cli:
-        rows = [
-            ("create", account, acl, ip(number))
-            for number in range(ROWS // 4)
-            for account, lists in cli.box.lists.items()
-            for acl in lists
-        ]
-        cli.file("in.csv", csv_text("operation,account,list,ip", rows))
+        write_input(cli)
         yield cli
+
+
+def write_input(cli: Cli) -> None:
+    """Creates over all lists of two accounts."""
+    places = [(account, acl) for account, lists in cli.box.lists.items() for acl in lists]
+    rows = [("create", *places[number % len(places)], ip(number)) for number in range(ROWS)]
+    cli.file("in.csv", csv_text("operation,account,list,ip", rows))
 
 
 def begin(cli: Cli, effects: int, *flags: str) -> Running:
@@ -259,25 +261,27 @@ def test_parent_that_is_killed(slow: Cli) -> None:
     finish(slow, *TWO)
 
 
-def test_nothing_is_sent_before_it_is_written(slow: Cli) -> None:
+def test_nothing_is_sent_before_it_is_written(boxed: Callable[..., Cli]) -> None:
     """As long as the parent does not write what was read of a list, no worker writes to it.
 
     They wait for it as long as it is there, and no longer.
     """
-    before = slow.box.requests()
-    running = slow.start_apply("in.csv", *TWO)
-    until(lambda: all(slow.box.stats()["in_flight"].values()))
+    cli = boxed("--accounts", "2", "--fault", "503_before=1")
+    write_input(cli)
+    running = cli.start_apply("in.csv", *TWO, "--retries", "100")
+    until(lambda: all(cli.box.stats()["peak_in_flight"].values()))
     running.signal(signal.SIGSTOP)
-    until(lambda: not sum(slow.box.stats()["in_flight"].values()))
-    time.sleep(0.3)
-    assert slow.box.requests().get("POST", 0) == before.get("POST", 0)
+    request = urllib.request.Request(f"{cli.box.url}/sandbox/faults", b"{}", method="POST")  # noqa: S310 - ours
+    urllib.request.urlopen(request, timeout=10).close()  # noqa: S310 - ours
+    until(lambda: cli.box.stats()["requests"]["GET"].get("200", 0) >= 2)
+    time.sleep(0.2)
+    assert "POST" not in cli.box.requests()
     pids = workers(running)
     assert len(pids) == 2
     running.process.kill()
     until(lambda: not any(map(is_there, pids)))
     assert running.process.communicate()[1] == b""
-    assert slow.box.ledger() == []
-    finish(slow)
+    finish(cli)
 
 
 def test_process_that_cannot_begin(slow: Cli) -> None:
