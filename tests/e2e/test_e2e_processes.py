@@ -273,7 +273,7 @@ def test_nothing_is_sent_before_it_is_written(boxed: Callable[..., Cli]) -> None
     running.signal(signal.SIGSTOP)
     request = urllib.request.Request(f"{cli.box.url}/sandbox/faults", b"{}", method="POST")  # noqa: S310 - ours
     urllib.request.urlopen(request, timeout=10).close()  # noqa: S310 - ours
-    until(lambda: cli.box.stats()["requests"]["GET"].get("200", 0) >= 2)
+    until(lambda: cli.box.stats()["requests"].get("GET", {}).get("200", 0) >= 2)
     time.sleep(0.2)
     assert "POST" not in cli.box.requests()
     pids = workers(running)
