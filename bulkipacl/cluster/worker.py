@@ -156,6 +156,7 @@ class Conversation:
         """Have a batch made durable by the parent."""
         self._committed = asyncio.get_running_loop().create_future()
         self._pipe.say(Wrote(tuple(plain(batch))))
+        await self._committed
 
     def _tell_figures(self, engine: Engine) -> None:
         if self.is_over:
