@@ -238,7 +238,7 @@ class Pace:
     def begin_known(self, per_s: float) -> None:
         """An earlier run knew this rate: use the share of it at once, and look soon."""
         self.found_per_s, self._rest, self._futile_per_s = per_s, LOOK_SOON, 0.0
-        allowed = min(self._share * per_s, self.spacing.per_s)
+        allowed = max(FLOOR_PER_S, min(self._share * per_s, self.spacing.per_s))
         self.spacing.set(allowed, _burst(allowed))
 
     def held_back(self, now_s: float) -> None:

@@ -145,6 +145,7 @@ class Client:
 @sequences(50)
 @given(EVENTS, CAPS, HEADROOMS, LEARNT, STARTS_S)
 @example(events=HINTED, cap=2, headroom=0.0, learnt=GIVEN_UP, now_s=0.0)
+@example(events=[], cap=2, headroom=0.01, learnt=Learnt(1.0, FLOOR_PER_S, 1e-4), now_s=0.0)
 def test_never_above_the_cap_and_never_stuck(
     events: list[Event], cap: int, headroom: float, learnt: Learnt | None, now_s: float
 ) -> None:
