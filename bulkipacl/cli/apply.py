@@ -52,6 +52,7 @@ def apply(
     TWILIO_API_SECRET), or from --credentials. By default one invalid row stops the run before
     the first request.
     """
+    flags = o.settings_of(locals())
     from bulkipacl.cli.sending import make_job, make_settings, planned_run
     from bulkipacl.cli.terminal import Terminal, end
     from bulkipacl.credentials import load_credentials
@@ -61,29 +62,6 @@ def apply(
     from bulkipacl.intake import parse_defaults
     from bulkipacl.store.rundir import default_run_path
 
-    flags = {
-        "skip_invalid": skip_invalid,
-        "no_gap": no_gap,
-        "allow_empty": allow_empty,
-        "allow_full": allow_full,
-        "allow_wide": allow_wide,
-        "min_prefix": min_prefix,
-        "max_deletes": max_deletes,
-        "check_first": check_first,
-        "accept_drift": accept_drift,
-        "ca_file": ca_file,
-        "max_in_flight": max_in_flight,
-        "account_max_in_flight": account_max_in_flight,
-        "rate_per_s": rate,
-        "headroom": headroom,
-        "retries": retries,
-        "timeout": timeout,
-        "settle_s": settle,
-        "patience_s": patience,
-        "max_failures": max_failures,
-        "deadline": deadline,
-        "processes": processes,
-    }
     of_rows = {
         "--run": run,
         "--operation": operation,

@@ -66,6 +66,7 @@ def export(
     Exit code 1 where a list cannot be read, 6 for a credential that is refused, 7 for an account
     that gives nothing but trouble.
     """
+    flags = o.settings_of(locals())
     from bulkipacl.cli.sending import make_settings
     from bulkipacl.credentials import load_credentials
     from bulkipacl.engine.reader import Link
@@ -77,16 +78,6 @@ def export(
 
     if account and all_accounts:
         raise UsageError("--account and --all-accounts exclude each other", hint="give one of them")
-    flags = {
-        "ca_file": ca_file,
-        "max_in_flight": max_in_flight,
-        "account_max_in_flight": account_max_in_flight,
-        "rate_per_s": rate,
-        "headroom": headroom,
-        "retries": retries,
-        "timeout": timeout,
-        "patience_s": patience,
-    }
     selection = parse_selection(list_ or [])
     chosen = _format(format_, output)
     if output is not None:

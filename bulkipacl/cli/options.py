@@ -5,6 +5,7 @@ What a flag means as a setting, and its range, stands in `settings.Settings`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,6 +15,28 @@ import typer
 from bulkipacl.settings import Settings
 
 _DEFAULT = Settings()
+
+
+_SETTINGS = {
+    **{
+        name: name
+        for name in (
+            "skip_invalid", "no_gap", "allow_empty", "allow_full", "allow_wide", "min_prefix",
+            "max_deletes", "check_first", "accept_drift", "ca_file", "max_in_flight",
+            "account_max_in_flight", "headroom", "retries", "timeout", "max_failures", "deadline",
+            "processes",
+        )
+    },
+    "rate": "rate_per_s",
+    "settle": "settle_s",
+    "patience": "patience_s",
+}  # fmt: skip
+"""The arguments of verbs that are settings, and what `sending.make_settings` calls them."""
+
+
+def settings_of(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings among a verb's arguments: its `locals()`, before it has made any other."""
+    return {_SETTINGS[name]: arguments[name] for name in arguments if name in _SETTINGS}
 
 
 class ProgressMode(StrEnum):

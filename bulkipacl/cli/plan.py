@@ -50,6 +50,7 @@ def plan(
     No write is sent. What was read is kept in the run directory, and `bulkipacl apply RUN` carries
     out just that: where a list has changed since, its rows are refused.
     """
+    flags = o.settings_of(locals())
     from bulkipacl.cli.planned import show
     from bulkipacl.cli.sending import make_job, make_settings
     from bulkipacl.cli.terminal import Terminal
@@ -59,24 +60,6 @@ def plan(
     from bulkipacl.intake import parse_defaults
     from bulkipacl.store.rundir import default_run_path
 
-    flags = {
-        "skip_invalid": skip_invalid,
-        "no_gap": no_gap,
-        "allow_empty": allow_empty,
-        "allow_full": allow_full,
-        "allow_wide": allow_wide,
-        "min_prefix": min_prefix,
-        "max_deletes": max_deletes,
-        "ca_file": ca_file,
-        "max_in_flight": max_in_flight,
-        "account_max_in_flight": account_max_in_flight,
-        "rate_per_s": rate,
-        "headroom": headroom,
-        "retries": retries,
-        "timeout": timeout,
-        "settle_s": settle,
-        "patience_s": patience,
-    }
     path = run or default_run_path(files[0])
     check_outputs([], files, path)
     settings = make_settings({}, flags)

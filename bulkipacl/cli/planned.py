@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 
 import orjson
 
 from bulkipacl.cli.terminal import end
 from bulkipacl.engine import plan as library
-from bulkipacl.engine.job import Job
+from bulkipacl.engine.job import Job, command_of
 from bulkipacl.engine.planning import PLANNED
 from bulkipacl.errors import UsageError
 from bulkipacl.model import Summary
@@ -22,7 +21,6 @@ from bulkipacl.report.plan import (
     plan_markdown,
     plan_text,
 )
-from bulkipacl.settings import DEFAULT_BASE_URL
 
 
 def show(
@@ -58,18 +56,8 @@ def show(
     if with_changes:
         _write_changes(job, as_json=as_json, as_markdown=as_markdown)
     out.flush()
-    sys.stderr.write(f"{'apply':<8} {printable(apply_command(job))}\n")
+    sys.stderr.write(f"{'apply':<8} {printable(command_of(job, 'apply'))}\n")
     return plan_exit_code(view, is_detailed=is_detailed)
-
-
-def apply_command(job: Job) -> str:
-    """The command that carries a plan out."""
-    words = ["bulkipacl", "apply", str(job.run_path)]
-    if job.credentials.file is not None:
-        words += ["--credentials", str(job.credentials.file)]
-    if job.base.origin != DEFAULT_BASE_URL:
-        words += ["--base-url", job.base.origin]
-    return shlex.join(words)
 
 
 def _write_changes(job: Job, *, as_json: bool, as_markdown: bool) -> None:

@@ -34,26 +34,13 @@ def resume(
     is not needed. Flags that are not given are those with which the run was begun, but for
     --deadline, --max-failures and --base-url.
     """
+    flags = o.settings_of(locals())
     from bulkipacl.cli.sending import make_job, make_settings
     from bulkipacl.cli.terminal import Terminal, end
     from bulkipacl.credentials import load_credentials
     from bulkipacl.engine import apply as library
     from bulkipacl.engine.job import check_outputs
 
-    flags = {
-        "ca_file": ca_file,
-        "max_in_flight": max_in_flight,
-        "account_max_in_flight": account_max_in_flight,
-        "rate_per_s": rate,
-        "headroom": headroom,
-        "retries": retries,
-        "timeout": timeout,
-        "settle_s": settle,
-        "patience_s": patience,
-        "max_failures": max_failures,
-        "deadline": deadline,
-        "processes": processes,
-    }
     check_outputs([*(report or []), stream], [], run)
     settings = make_settings(library.saved_settings(run), flags)
     known = load_credentials(os.environ, credentials)

@@ -41,6 +41,7 @@ def retry(
     must be resumed first. Flags that are not given are those with which RUN was begun, but for
     --deadline, --max-failures and --base-url.
     """
+    flags = o.settings_of(locals())
     from bulkipacl.cli.sending import make_job, make_settings
     from bulkipacl.cli.terminal import Terminal, end
     from bulkipacl.credentials import load_credentials
@@ -48,26 +49,6 @@ def retry(
     from bulkipacl.jobs import retry as jobs
     from bulkipacl.store.rundir import default_run_path
 
-    flags = {
-        "no_gap": no_gap,
-        "allow_empty": allow_empty,
-        "allow_full": allow_full,
-        "allow_wide": allow_wide,
-        "min_prefix": min_prefix,
-        "max_deletes": max_deletes,
-        "ca_file": ca_file,
-        "max_in_flight": max_in_flight,
-        "account_max_in_flight": account_max_in_flight,
-        "rate_per_s": rate,
-        "headroom": headroom,
-        "retries": retries,
-        "timeout": timeout,
-        "settle_s": settle,
-        "patience_s": patience,
-        "max_failures": max_failures,
-        "deadline": deadline,
-        "processes": processes,
-    }
     settings = make_settings(library.saved_settings(source), flags)
     known = load_credentials(os.environ, credentials)
     with Terminal(progress, stream=stream, reports=report or [], as_json=as_json) as terminal:

@@ -59,6 +59,7 @@ def undo(
     and its row refused. RUN may have been stopped or killed; it need not be resumed first. Without
     --yes nothing is sent, and `bulkipacl apply` carries the plan out.
     """
+    flags = o.settings_of(locals())
     from bulkipacl.cli.sending import make_job, make_settings
     from bulkipacl.cli.terminal import Terminal, end
     from bulkipacl.credentials import load_credentials
@@ -72,25 +73,6 @@ def undo(
     if not is_agreed and (report or stream):
         hint = "give it to the `bulkipacl apply` that carries the plan out"
         raise UsageError("--report and --stream belong to --yes", hint=hint)
-    flags = {
-        "no_gap": no_gap,
-        "allow_empty": allow_empty,
-        "allow_full": allow_full,
-        "allow_wide": allow_wide,
-        "min_prefix": min_prefix,
-        "max_deletes": max_deletes,
-        "ca_file": ca_file,
-        "max_in_flight": max_in_flight,
-        "account_max_in_flight": account_max_in_flight,
-        "rate_per_s": rate,
-        "headroom": headroom,
-        "retries": retries,
-        "timeout": timeout,
-        "settle_s": settle,
-        "patience_s": patience,
-        "max_failures": max_failures,
-        "deadline": deadline,
-    }
     path = run or default_run_path(f"{source.resolve().name}-undo")
     check_outputs([*(report or []), stream], [], path)
     settings = make_settings(_of_any_run(library.saved_settings(source)), flags)

@@ -239,7 +239,7 @@ class Cluster:
                 ("requests", self.requests), ("throttled", self.throttled), (ELAPSED_S, elapsed_s)
             ]
         )  # fmt: skip
-        batch.notes = [("process_lost", text) for text in self._notes()]
+        batch.notes = [(PROCESS_LOST, text) for text in self._notes()]
         await in_thread(partial(journal.commit, self.directory, batch))
 
     def _notes(self) -> list[str]:

@@ -102,7 +102,6 @@ class Account:
         self._is_confirming = False
         self._tokens = 0
         self._budget = RetryBudget()
-        self._is_untroubled = True
         self._trouble_since: float | None = None
         self._troubled: set[int] = set()
         self._rate_per_s = settings.rate_per_s
@@ -161,7 +160,7 @@ class Account:
         if attempt.reach is _ANSWERED and status < 500 and status != 429:
             now_s = self.now()
             self.governor.on_answered(now_s, ticket, attempt.concurrent, attempt.duration_s)
-            if not (self._is_untroubled and self.is_alive):
+            if self._trouble_since is not None or not (self.is_alive and self._budget.is_full):
                 self._went_well()
         else:
             self._learn(sendable, ticket, attempt)
@@ -172,10 +171,8 @@ class Account:
         sendable.answered(attempt)
 
     def _went_well(self) -> None:
-        """An answer that was no trouble, of an account that is just found to be alive, or was in
-        trouble."""
+        """An answer that was no trouble, where that is news."""
         self._budget.went_well()
-        self._is_untroubled = self._budget.is_full
         if self._trouble_since is not None or not self.is_alive:
             self.is_alive = True
             self._trouble_since = None
@@ -185,7 +182,6 @@ class Account:
     def _learn(self, sendable: Sendable, ticket: Ticket, attempt: Attempt) -> None:
         """The account's limits and its health, from what is no good answer."""
         status, governor, now_s = attempt.status, self.governor, self.now()
-        self._is_untroubled = False
         if status == 429:
             governor.on_throttled(now_s, ticket, attempt.concurrent, attempt.retry_after_s)
             self._throttled[sendable] = self._throttled.get(sendable, 0) + 1

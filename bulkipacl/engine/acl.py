@@ -17,7 +17,7 @@ from bulkipacl.engine.decide import ListState, Settled, Write, decide, free_plac
 from bulkipacl.engine.lanes import split_into_lanes
 from bulkipacl.engine.late import is_plain_no
 from bulkipacl.engine.order import AFTER_UNKNOWN, NO_GAP, Order
-from bulkipacl.engine.ports import AccountPort, RunPort
+from bulkipacl.engine.ports import RunPort, SharePort
 from bulkipacl.engine.readback import ReadBack
 from bulkipacl.engine.reading import Reading
 from bulkipacl.engine.resume import settle_prior
@@ -47,7 +47,7 @@ class OpenList:
     def __init__(
         self,
         run: RunPort,
-        account: AccountPort,
+        account: SharePort,
         info: ListInfo,
         *,
         is_gap: bool = False,

@@ -111,7 +111,12 @@ class Observer(Protocol):
 
 def resume_command(job: Job) -> str:
     """The command that carries the run of a job on."""
-    words = ["bulkipacl", "resume", str(job.run_path)]
+    return command_of(job, "resume")
+
+
+def command_of(job: Job, verb: str) -> str:
+    """The command that does this with the run of a job, on the same host as the same account."""
+    words = ["bulkipacl", verb, str(job.run_path)]
     if job.credentials.file is not None:
         words += ["--credentials", str(job.credentials.file)]
     if job.base.origin != DEFAULT_BASE_URL:

@@ -19,7 +19,7 @@ from bulkipacl.engine.admission import Admission
 from bulkipacl.engine.committer import Committer
 from bulkipacl.engine.feed import Feed
 from bulkipacl.engine.naming import Naming
-from bulkipacl.engine.ports import AccountPort, OpenedList
+from bulkipacl.engine.ports import OpenedList, SharePort
 from bulkipacl.engine.recording import Recorder
 from bulkipacl.engine.scheduler import Lane, Scheduler
 from bulkipacl.errors import CredentialError
@@ -206,7 +206,7 @@ class Opening(Recorder):
             rows = self._without_invalid(rows)
         return rows, has_more
 
-    def took_rows(self, share: AccountPort, count: int) -> None:
+    def took_rows(self, share: SharePort, count: int) -> None:
         """A list has loaded so many rows."""
         self._open_rows += count
         self._loaded_lists += 1

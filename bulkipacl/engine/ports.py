@@ -1,7 +1,7 @@
 """What the levels of the engine ask of each other, as protocols.
 
     Sendable      what is sent: a row's write, a page of a reading, a repair
-    AccountPort   what a list, a row or a reading asks of its account
+    AccountPort   what a row or a reading asks of its account;  SharePort   what a list does
     ListPort      what a row asks of its list
     RunPort       what a list asks of the run;  OpenedList   what the run asks of a list
 
@@ -53,13 +53,6 @@ class AccountPort(Protocol):
     def is_in_trouble(self) -> bool:
         """Whether a failure is the account's trouble rather than the request's."""
 
-    @property
-    def is_alive(self) -> bool:
-        """Whether the account has answered a request yet."""
-
-    def expect(self, rows: int) -> None:
-        """So many rows more will want to be sent."""
-
     def now(self) -> float:
         """The event loop's time, in seconds."""
 
@@ -74,6 +67,17 @@ class AccountPort(Protocol):
 
     def refused(self, sendable: Sendable, error: ApiError) -> None:
         """The credential was refused: confirm that, or stop the account."""
+
+
+class SharePort(AccountPort, Protocol):
+    """The account, seen from one of its lists."""
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the account has answered a request yet."""
+
+    def expect(self, rows: int) -> None:
+        """So many rows more will want to be sent."""
 
 
 class RunPort(Protocol):
@@ -96,7 +100,7 @@ class RunPort(Protocol):
     def rows_of_round(self, list_id: int) -> tuple[list[Row], bool]:
         """The rows of a list's next round, and whether it may have more."""
 
-    def took_rows(self, share: AccountPort, count: int) -> None:
+    def took_rows(self, share: SharePort, count: int) -> None:
         """A list has loaded so many rows."""
 
     def keep(self, snapshot: KeptSnapshot, then: Callable[[], None]) -> None:
@@ -144,12 +148,15 @@ class OpenedList(Protocol):
 class ListPort(Protocol):
     """The list, seen from one of its rows (`work` is that row's `RowWork`)."""
 
-    account: AccountPort
     sid: str
     base: str
     state: ListState
     known: set[str]
     settle_s: float
+
+    @property
+    def account(self) -> AccountPort:
+        """Its account."""
 
     def wall_clock(self) -> float:
         """Unix seconds."""

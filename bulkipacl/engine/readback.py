@@ -34,13 +34,16 @@ class Host(Protocol):
         gone: what the API said of a list that is not there any more.
     """
 
-    account: AccountPort
     sid: str
     state: ListState
     known: set[str]
     settle_s: float
     moving: set[RowWork]
     gone: ApiError | None
+
+    @property
+    def account(self) -> AccountPort:
+        """Its account."""
 
     def at_once(self) -> AbstractContextManager[None]:
         """What happens inside it is one step: rows that it lets go begin after it."""

@@ -159,15 +159,6 @@ class Forbearing:
         """Whether the account as a whole gets nothing but trouble."""
         return self._inner.is_in_trouble
 
-    @property
-    def is_alive(self) -> bool:
-        """Whether the account has answered a request yet."""
-        return self._inner.is_alive
-
-    def expect(self, rows: int) -> None:
-        """So many rows more will want to be sent."""
-        self._inner.expect(rows)
-
     def now(self) -> float:
         """The event loop's time, in seconds."""
         return self._inner.now()

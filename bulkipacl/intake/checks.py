@@ -36,6 +36,7 @@ from bulkipacl.intake.fields import (
 )
 from bulkipacl.intake.problems import make, warn
 from bulkipacl.model import Draft, Operation, Problem, cidr_text, ip_text
+from bulkipacl.model import make as make_tuple
 
 Texts = tuple[str, str, str, str, str, str, str, str, str, str]
 """A record's texts in the order of `columns.FIELDS`."""
@@ -49,7 +50,6 @@ large estate some thousands. About 1 kB each."""
 _NOWHERE: tuple[int | None, int | None] = (None, None)
 _MAKING = frozenset({_CREATE, _UPSERT})
 
-_new = tuple.__new__
 _is_entry_sid = SID_PATTERNS["sid"].fullmatch
 _ADDRESS = ("ip_address", "cidr_prefix_length")
 _MATCH = ("match_ip_address", "match_cidr_prefix_length")
@@ -132,7 +132,7 @@ class Checker:
             problems += _address_warnings(ip, address, prefix or 32)
         if not name and operation == _CREATE and address is not None:
             name = self._fill(address, prefix or 32, row)
-        return _new(
+        return make_tuple(
             Draft,
             (
                 line, operation, *target, sid or None, address, prefix, name or None,
@@ -177,7 +177,7 @@ class Checker:
             lines, operations, *zip(*targets, strict=True), nothing, *blocks, stripped,
             nothing, nothing, raws, repeat(()),
         )  # fmt: skip
-        return list(map(_new, repeat(Draft), fields))
+        return list(map(make_tuple, repeat(Draft), fields))
 
     def _targets(self, keys: Sequence[tuple[str, str, str]]) -> list[tuple[str, str, str]] | None:
         """Account and list of each of these; None where one of them needs explaining."""

@@ -26,18 +26,10 @@ from bulkipacl.intake.fields import read_name
 from bulkipacl.model import Entry, Operation, ip_text
 from bulkipacl.report import counted
 from bulkipacl.report.cells import encode
+from bulkipacl.report.columns import ROW_COLUMNS
 from bulkipacl.report.writers import csv_line
 
-ENTRY_COLUMNS = (
-    "operation",
-    "account_sid",
-    "list_sid",
-    "sid",
-    "ip_address",
-    "cidr_prefix_length",
-    "friendly_name",
-    "in_list",
-)
+ENTRY_COLUMNS = (*ROW_COLUMNS, "in_list")
 LIST_COLUMNS = ("account_sid", "list_sid", "list_name")
 DOMAINS = "domains"
 UNSEEN = "?"

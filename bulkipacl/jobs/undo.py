@@ -29,22 +29,14 @@ from bulkipacl.intake.problems import dump
 from bulkipacl.jobs.back import CHANGED_SINCE, Step, refusal, way_back
 from bulkipacl.model import Draft, Operation, Outcome, RowRecord, SourceInfo, Summary, ip_text
 from bulkipacl.report import check_store
+from bulkipacl.report.columns import ROW_COLUMNS
 from bulkipacl.store import views
 from bulkipacl.store.history import has_unsettled, history_of, written_lists
 from bulkipacl.store.holding import hold_to
 from bulkipacl.store.rundir import RunDirectory
 from bulkipacl.twilio.contract import LIST_NOT_FOUND
 
-COLUMNS = (
-    "operation",
-    "account_sid",
-    "list_sid",
-    "sid",
-    "ip_address",
-    "cidr_prefix_length",
-    "friendly_name",
-    "undoes",
-)
+COLUMNS = (*ROW_COLUMNS, "undoes")
 _LEFT = "it is left alone: change it by hand, if it is to go back"
 _LENGTH_BYTES = 8
 SHOWN_LEFT = 20

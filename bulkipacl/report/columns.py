@@ -17,10 +17,7 @@ from dataclasses import dataclass
 from bulkipacl.intake import field_of
 from bulkipacl.model import SourceInfo
 
-REPORT_COLUMNS = (
-    "row",
-    "source",
-    "line",
+ROW_COLUMNS = (
     "operation",
     "account_sid",
     "list_sid",
@@ -28,6 +25,14 @@ REPORT_COLUMNS = (
     "ip_address",
     "cidr_prefix_length",
     "friendly_name",
+)
+"""What a row asks: in a report, and in every input that this tool makes."""
+
+REPORT_COLUMNS = (
+    "row",
+    "source",
+    "line",
+    *ROW_COLUMNS,
     "outcome",
     "evidence",
     "reason",

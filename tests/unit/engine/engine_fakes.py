@@ -65,7 +65,6 @@ class FakeAccount:
     def __init__(self, retries: int = 2) -> None:
         self.retries = retries
         self.is_in_trouble = False
-        self.is_alive = True
         self.log: list[str] = []
         self.time = 0.0
         self.pushed: list[Sendable] = []
@@ -73,9 +72,6 @@ class FakeAccount:
     def now(self) -> float:
         """The event loop's time."""
         return self.time
-
-    def expect(self, rows: int) -> None:
-        """So many rows more will want to be sent."""
 
     def push(self, sendable: Sendable) -> None:
         """Queue it."""
